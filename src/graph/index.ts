@@ -1,0 +1,18 @@
+/** @file Symbolic tensors, operators, differentiation, passes and the ONNX writer. */
+
+export * from "./autodiff.js";
+export * from "./dtype.js";
+export * from "./errors.js";
+export * from "./graph.js";
+export type { Emitter, Target } from "./onnx/emitter.js";
+export { type OnnxOptions, writeOnnx } from "./onnx/writer.js";
+export * from "./operators/activation.js";
+export * from "./operators/elementwise.js";
+export * from "./operators/matmul.js";
+export * from "./operators/reduce.js";
+export * from "./operators/reshape.js";
+export * from "./operators/slice.js";
+export { constant, inputName, input, type Operand, scalar } from "./operators/source.js";
+export * from "./passes/index.js";
+export * from "./shape.js";
+export * from "./tensor.js";

@@ -1,0 +1,103 @@
+/** @file Fused functions of networks that the runtime has single kernels for: softmax, layer norm, GELU. */
+
+import { GraphError } from "../errors.js";
+import { normalizeAxis } from "../shape.js";
+import { apply, applyOne, at, type Operator, requireFloat, requireSameDType, type Tensor } from "../tensor.js";
+import { add, erf, exp, mul, square, sub } from "./elementwise.js";
+import { mean, sum } from "./reduce.js";
+
+interface AxisAttributes {
+  readonly axis: number;
+}
+
+function alongAxis(name: string, type: string, vjp: Operator<AxisAttributes>["vjp"]) {
+  const operator: Operator<AxisAttributes> = {
+    name,
+    infer: (inputs) => {
+      const x = at(inputs, 0);
+      requireFloat(name, x);
+      return x;
+    },
+    lower: (emit, inputs, { attributes }) => emit.node(type, inputs, { axis: { int: attributes.axis } }),
+    vjp,
+  };
+  return (x: Tensor, axis = -1): Tensor => applyOne(operator, [x], { axis: normalizeAxis(name, axis, x.rank) });
+}
+
+/** exp(x) normalised to sum 1 along `axis`. */
+export const softmax = alongAxis("softmax", "Softmax", ({ outputs, attributes: { axis } }, [g]) => {
+  if (!g) return [];
+  const y = at(outputs, 0);
+  return [mul(y, sub(g, sum(mul(g, y), [axis], { keepDims: true })))];
+});
+
+/** The logarithm of softmax along `axis`. */
+export const logSoftmax = alongAxis("logSoftmax", "LogSoftmax", ({ outputs, attributes: { axis } }, [g]) => {
+  if (!g) return [];
+  return [sub(g, mul(exp(at(outputs, 0)), sum(g, [axis], { keepDims: true })))];
+});
+
+const geluOperator: Operator<Readonly<Record<never, never>>> = {
+  name: "gelu",
+  infer: (inputs) => {
+    const x = at(inputs, 0);
+    requireFloat("gelu", x);
+    return x;
+  },
+  lower: (emit, inputs) => emit.node("Gelu", inputs, { approximate: { string: "none" } }),
+  vjp: ({ inputs }, [g]) => {
+    if (!g) return [];
+    const x = at(inputs, 0);
+    const cumulative = add(mul(erf(mul(x, Math.SQRT1_2)), 0.5), 0.5);
+    const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    return [mul(g, add(cumulative, mul(x, density)))];
+  },
+};
+
+/** x * Phi(x), exact (erf), Hendrycks & Gimpel 2016. */
+export function gelu(x: Tensor): Tensor {
+  return applyOne(geluOperator, [x], {});
+}
+
+const layerNormOperator: Operator<{ readonly epsilon: number }> = {
+  name: "layerNorm",
+  infer: (inputs) => {
+    const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)];
+    requireFloat("layerNorm", x);
+    requireSameDType("layerNorm", x, weight, bias);
+    const dim = x.shape[x.rank - 1];
+    if (weight.rank !== 1 || bias.rank !== 1 || weight.shape[0] !== dim || bias.shape[0] !== dim) {
+      throw new GraphError(`layerNorm: weight ${weight} and bias ${bias} do not fit the last dimension of ${x}`);
+    }
+    const rows = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
+    return [x, rows, rows];
+  },
+  lower: (emit, inputs, { attributes }) =>
+    emit.nodes(
+      "LayerNormalization",
+      inputs,
+      { axis: { int: -1 }, epsilon: { float: attributes.epsilon } },
+      { outputs: 3 },
+    ),
+  vjp: ({ inputs, outputs }, [g]) => {
+    if (!g) return [];
+    const [x, weight] = [at(inputs, 0), at(inputs, 1)];
+    const [average, inverseStd] = [at(outputs, 1), at(outputs, 2)];
+    const normal = mul(sub(x, average), inverseStd);
+    const gNormal = mul(g, weight);
+    const across = { keepDims: true };
+    const gx = mul(
+      inverseStd,
+      sub(sub(gNormal, mean(gNormal, [-1], across)), mul(normal, mean(mul(gNormal, normal), [-1], across))),
+    );
+    return [gx, mul(g, normal), g]; // the walk sums the last two to the weight's shape
+  },
+};
+
+/**
+ * Layer normalisation over the last dimension: (x - mean) / sqrt(var + epsilon) * weight + bias, biased variance.
+ * @param x `[…, D]` @param weight `[D]` @param bias `[D]`
+ */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  return at(apply(layerNormOperator, [x, weight, bias], { epsilon }), 0);
+}

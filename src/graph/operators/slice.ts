@@ -1,0 +1,166 @@
+/** @file Parts of tensors: slices, concatenation, padding, flips. */
+
+import { GraphError } from "../errors.js";
+import { normalizeAxis, type Shape } from "../shape.js";
+import { applyOne, at, type Operator, only, requireSameDType, type Tensor } from "../tensor.js";
+import { expandDims, reshape } from "./reshape.js";
+
+interface SliceAttributes {
+  readonly axis: number;
+  readonly start: number;
+  readonly length: number;
+  readonly step: number;
+}
+
+const sliceOperator: Operator<SliceAttributes> = {
+  name: "slice",
+  infer: (inputs, { axis, length }) => {
+    const x = at(inputs, 0);
+    return { dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? length : dim)) };
+  },
+  lower: (emit, [x], { attributes: { axis, start, length, step } }) =>
+    emit.node("Slice", [
+      x as string,
+      emit.ints([start]),
+      emit.ints([start + (length - 1) * step + 1]),
+      emit.ints([axis]),
+      emit.ints([step]),
+    ]),
+  vjp: ({ inputs, attributes: { axis, start, length, step } }, [g]) => {
+    if (!g) return [];
+    const dim = at(at(inputs, 0).shape, axis);
+    const spread = spreadOut(g, axis, step);
+    return [pad(spread, { axis, before: start, after: dim - start - ((length - 1) * step + 1) })];
+  },
+};
+
+/** Puts `step - 1` zeros between the elements along `axis`. */
+function spreadOut(x: Tensor, axis: number, step: number): Tensor {
+  if (step === 1) return x;
+  const length = at(x.shape, axis);
+  const split = reshapeAround(x, axis, [length, 1]);
+  const padded = pad(split, { axis: axis + 1, before: 0, after: step - 1 });
+  return slice(reshapeAround(padded, axis, [length * step], 2), axis, 0, (length - 1) * step + 1);
+}
+
+function reshapeAround(x: Tensor, axis: number, middle: Shape, replaced = 1): Tensor {
+  return reshape(x, [...x.shape.slice(0, axis), ...middle, ...x.shape.slice(axis + replaced)]);
+}
+
+/**
+ * Elements `start`, `start + step`, … below `end` along one axis. Negative `start` and `end` count from the back.
+ * @param step At least 1.
+ */
+export function slice(x: Tensor, axis: number, start: number, end?: number, step = 1): Tensor {
+  const place = normalizeAxis("slice", axis, x.rank);
+  const dim = at(x.shape, place);
+  const first = start < 0 ? start + dim : start;
+  const last = end === undefined ? dim : end < 0 ? end + dim : end;
+  if (first < 0 || last > dim || first >= last || step < 1) {
+    throw new GraphError(`slice: ${start}:${end ?? ""}:${step} is empty or outside dimension ${axis} of ${x}`);
+  }
+  const length = Math.ceil((last - first) / step);
+  if (length === dim) return x;
+  return applyOne(sliceOperator, [x], { axis: place, start: first, length, step });
+}
+
+/** `x` cut along `axis` into parts of the given sizes. */
+export function split(x: Tensor, axis: number, sizes: readonly number[]): Tensor[] {
+  const place = normalizeAxis("split", axis, x.rank);
+  const total = sizes.reduce((a, b) => a + b, 0);
+  if (total !== x.shape[place]) {
+    throw new GraphError(`split: sizes ${sizes.join(" + ")} = ${total} do not make up dimension ${axis} of ${x}`);
+  }
+  let start = 0;
+  return sizes.map((size) => {
+    start += size;
+    return slice(x, place, start - size, start);
+  });
+}
+
+const concatOperator: Operator<{ readonly axis: number }> = {
+  name: "concat",
+  infer: (inputs, { axis }) => {
+    const first = at(inputs, 0);
+    requireSameDType("concat", ...inputs);
+    for (const other of inputs) {
+      if (other.rank !== first.rank || other.shape.some((dim, i) => i !== axis && dim !== first.shape[i])) {
+        throw new GraphError(`concat: ${other} does not join ${first} along axis ${axis}`);
+      }
+    }
+    const joined = inputs.reduce((total, { shape }) => total + at(shape, axis), 0);
+    return { dtype: first.dtype, shape: first.shape.map((dim, i) => (i === axis ? joined : dim)) };
+  },
+  lower: (emit, inputs, { attributes }) => emit.node("Concat", inputs, { axis: { int: attributes.axis } }),
+  vjp: ({ inputs, attributes: { axis } }, [g]) =>
+    g
+      ? split(
+          g,
+          axis,
+          inputs.map(({ shape }) => at(shape, axis)),
+        )
+      : [],
+};
+
+/** Tensors joined along an existing axis. */
+export function concat(parts: readonly Tensor[], axis: number): Tensor {
+  if (parts.length === 0) throw new GraphError("concat: no tensors were given");
+  if (parts.length === 1) return only(parts);
+  return applyOne(concatOperator, parts, { axis: normalizeAxis("concat", axis, at(parts, 0).rank) });
+}
+
+/** Tensors of one shape joined along a new axis. */
+export function stack(parts: readonly Tensor[], axis = 0): Tensor {
+  return concat(
+    parts.map((part) => expandDims(part, axis)),
+    axis,
+  );
+}
+
+interface PadAttributes {
+  readonly axis: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+const padOperator: Operator<PadAttributes> = {
+  name: "pad",
+  infer: (inputs, { axis, before, after }) => {
+    const x = at(inputs, 0);
+    if (before < 0 || after < 0) throw new GraphError(`pad: ${before} and ${after} must not be negative (${x})`);
+    return { dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? before + dim + after : dim)) };
+  },
+  lower: (emit, [x], { attributes: { axis, before, after }, inputs }) => {
+    const { rank, dtype } = at(inputs, 0);
+    const pads = Array.from({ length: 2 * rank }, (_, i) => (i === axis ? before : i === axis + rank ? after : 0));
+    return emit.node("Pad", [x as string, emit.ints(pads), emit.scalar(dtype, 0)]);
+  },
+  vjp: ({ inputs, attributes: { axis, before } }, [g]) => [
+    g && slice(g, axis, before, before + at(at(inputs, 0).shape, axis)),
+  ],
+};
+
+/** `x` with zeros added before and after along one axis. */
+export function pad(x: Tensor, { axis, before, after }: PadAttributes): Tensor {
+  if (before === 0 && after === 0) return x;
+  return applyOne(padOperator, [x], { axis: normalizeAxis("pad", axis, x.rank), before, after });
+}
+
+const flipOperator: Operator<{ readonly axis: number }> = {
+  name: "flip",
+  infer: (inputs) => at(inputs, 0),
+  lower: (emit, [x], { attributes: { axis } }) =>
+    emit.node("Slice", [
+      x as string,
+      emit.ints([-1]),
+      emit.ints([-(2 ** 31)]),
+      emit.ints([axis]),
+      emit.ints([-1]),
+    ]),
+  vjp: ({ attributes: { axis } }, [g]) => [g && flip(g, axis)],
+};
+
+/** `x` in reverse order along one axis. */
+export function flip(x: Tensor, axis: number): Tensor {
+  return applyOne(flipOperator, [x], { axis: normalizeAxis("flip", axis, x.rank) });
+}

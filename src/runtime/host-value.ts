@@ -1,0 +1,36 @@
+/** @file Values on the host side of a program: what is fed, fetched, and put into state. */
+
+import { type DType, type HostArray, type HostArrays, sizeOf, type Shape } from "../graph/index.js";
+
+/** A dense row-major array with its type. */
+export interface HostValue<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: Shape;
+  readonly data: HostArrays[D];
+}
+
+/** A float32 value. @throws RangeError when the data does not fill the shape. */
+export function float32(data: Float32Array, shape: Shape): HostValue<"float32"> {
+  return hostValue("float32", data, shape);
+}
+
+export function hostValue<D extends DType>(dtype: D, data: HostArrays[D], shape: Shape): HostValue<D> {
+  if (data.length !== sizeOf(shape)) {
+    throw new RangeError(`${data.length} values do not fill the shape [${shape.join(", ")}]`);
+  }
+  return { dtype, shape, data };
+}
+
+/** A rank-0 float32 value. */
+export function float32Scalar(value: number): HostValue<"float32"> {
+  return float32(Float32Array.of(value), []);
+}
+
+/** A value's only element as a number. */
+export function itemOf(value: HostValue): number {
+  const item = (value.data as HostArray)[0];
+  if (value.data.length !== 1 || item === undefined) {
+    throw new RangeError(`expected one element, got the shape [${value.shape.join(", ")}]`);
+  }
+  return Number(item);
+}
