@@ -1,0 +1,21 @@
+/** @file Public API of data/: data sets, loaders, and images in and out. Imports nothing of the engine. */
+
+export type { Batch } from "./batch.js";
+export { stepsPerEpoch } from "./batch-plan.js";
+export type { Split } from "./cifar.js";
+export { type ContactSheetOptions, contactSheet } from "./contact-sheet.js";
+export { type CropSpec, checkCropSpec, type RandomResizedCrop, type ResizeCenterCrop } from "./crop.js";
+export { DataError } from "./data-error.js";
+export { type Dataset, type DatasetParts, type Factors, makeDataset } from "./dataset.js";
+export { type DecodeOptions, decodeImage, encodePng, type ImageSize, type Raster } from "./image.js";
+export {
+  createLoader,
+  createSequentialLoader,
+  type Loader,
+  type LoaderOptions,
+  type SequentialLoaderOptions,
+} from "./loader.js";
+export { type OpenDatasetOptions, openDataset } from "./open-dataset.js";
+export type { Interpolation } from "./resample.js";
+export type { SampleSource } from "./sample-source.js";
+export { type Skipped, SkipLog } from "./skip-log.js";

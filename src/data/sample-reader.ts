@@ -1,0 +1,111 @@
+/** @file From samples to views: decode (or take from memory), crop, write into the batch. Runs in any thread. */
+
+import { randomStream } from "../random.js";
+import { applyCrop, type CropSpec, planCrop, reductionOf } from "./crop.js";
+import { reasonOf } from "./data-error.js";
+import { type ImageSize, type Raster, type Shrink, shrinkFor } from "./image.js";
+import { decodeSource, type SampleSource, sourceSize } from "./sample-source.js";
+
+/** One sample to read. */
+export interface SampleRequest {
+  readonly index: number;
+  readonly source: SampleSource;
+}
+
+/** A row that could not be read. */
+export interface SampleFailure {
+  readonly row: number;
+  readonly reason: string;
+}
+
+export interface ReadResult {
+  /** For each view [rows, 3, size, size]; rows of failures are zero. */
+  readonly views: Uint8Array<ArrayBuffer>[];
+  readonly failures: SampleFailure[];
+}
+
+export interface ReaderOptions {
+  readonly views: readonly CropSpec[];
+  readonly seed: number;
+  /** Bytes of decoded images to keep. */
+  readonly cacheBytes: number;
+}
+
+/** Samples read at once: libuv decodes on as many threads while this one crops. */
+const CONCURRENCY = 4;
+
+/** What a cached image costs besides its pixels. */
+const ENTRY_BYTES = 256;
+
+export class SampleReader {
+  readonly #options: ReaderOptions;
+  readonly #sizes = new Map<number, ImageSize>();
+  /** By index * 8 + shrink - 1. What came first stays: with a new order every epoch no eviction rule does better. */
+  readonly #images = new Map<number, Raster>();
+  #room: number;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.#room = options.cacheBytes;
+  }
+
+  /** Reads samples into new views, one row each, in the given order. */
+  async read(epoch: number, samples: readonly SampleRequest[]): Promise<ReadResult> {
+    const views = this.#options.views.map(({ size }) => new Uint8Array(samples.length * 3 * size * size));
+    const failures: SampleFailure[] = [];
+    const rows = samples.entries();
+    const work = async () => {
+      // All workers of this pool draw from one iterator.
+      for (const [row, sample] of rows) {
+        const problem = await this.#readRow(epoch, sample, views, row);
+        if (problem !== undefined) failures.push({ row, reason: problem });
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(CONCURRENCY, samples.length) }, work));
+    return { views, failures: failures.sort((a, b) => a.row - b.row) };
+  }
+
+  /** Returns why the sample could not be read, if so. */
+  async #readRow(
+    epoch: number,
+    { index, source }: SampleRequest,
+    views: readonly Uint8Array[],
+    row: number,
+  ): Promise<string | undefined> {
+    let size: ImageSize;
+    try {
+      size = this.#sizes.get(index) ?? (await sourceSize(source));
+    } catch (error) {
+      return reasonOf(error);
+    }
+    const { seed } = this.#options;
+    const plans = this.#options.views.map((spec, view) => {
+      const group = spec.kind === "randomResizedCrop" ? spec.group : undefined;
+      return planCrop(spec, size, randomStream(seed, "crop", epoch, index, group ?? view));
+    });
+    let image: Raster;
+    try {
+      image = await this.#decode(index, source, size, shrinkFor(size, Math.min(...plans.map(reductionOf))));
+    } catch (error) {
+      return reasonOf(error);
+    }
+    for (const [view, plan] of plans.entries()) {
+      applyCrop(image, size, plan, views[view] as Uint8Array, row * 3 * plan.size * plan.size);
+    }
+    return undefined;
+  }
+
+  async #decode(index: number, source: SampleSource, size: ImageSize, shrink: Shrink): Promise<Raster> {
+    const key = index * 8 + shrink - 1;
+    const known = this.#images.get(key);
+    if (known) return known;
+    const image = await decodeSource(source, size, shrink);
+    const bytes = image.data.length + ENTRY_BYTES;
+    if (bytes <= this.#room && !this.#images.has(key)) {
+      this.#room -= bytes;
+      this.#images.set(key, image);
+      this.#sizes.set(index, size);
+    }
+    return image;
+  }
+}
