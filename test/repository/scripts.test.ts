@@ -71,6 +71,18 @@ test("the installed and built checkout needs nothing", () => {
   expect(whyInstall(repository)).toBeUndefined();
 });
 
+test("the lock file names every platform's optional packages, without which npm ci refuses it", () => {
+  const lock: { packages: Record<string, { optionalDependencies?: Record<string, string> }> } = JSON.parse(
+    readFileSync(join(repository, "package-lock.json"), "utf8"),
+  );
+  const names = new Set(
+    Object.keys(lock.packages).map((path) => path.slice(path.lastIndexOf("node_modules/") + 13)),
+  );
+  const wanted = Object.values(lock.packages).flatMap((each) => Object.keys(each.optionalDependencies ?? {}));
+  expect(wanted.length).toBeGreaterThan(0);
+  expect(wanted.filter((name) => !names.has(name))).toEqual([]);
+});
+
 test("failures that are not tests are counted as failures", () => {
   const file = (status: string, ...tests: string[]) => ({
     status,
