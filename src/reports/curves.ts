@@ -1,0 +1,49 @@
+/** @file Preparing long, noisy series for drawing: smoothing, and thinning that keeps the extremes. */
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/**
+ * Exponential moving average without the usual pull of the first value (each average is divided by the weight
+ * it has gathered). Points that are not finite are left out.
+ *
+ * @param window number of points over which a weight falls to 1/e.
+ */
+export function smooth(points: readonly Point[], window: number): Point[] {
+  const keep = Math.exp(-1 / Math.max(window, 1e-9));
+  let average = 0;
+  let weight = 0;
+  return points.filter(isFinitePoint).map(({ x, y }) => {
+    average = keep * average + (1 - keep) * y;
+    weight = keep * weight + (1 - keep);
+    return { x, y: average / weight };
+  });
+}
+
+/** Thins to at most `limit` points: of each of `limit / 2` slices, the lowest and the highest stay. */
+export function thin(points: readonly Point[], limit: number): Point[] {
+  const finite = points.filter(isFinitePoint);
+  if (finite.length <= limit) return finite;
+  const slices = Math.max(1, Math.floor(limit / 2));
+  const kept: Point[] = [];
+  for (let slice = 0; slice < slices; slice++) {
+    const from = Math.floor((slice * finite.length) / slices);
+    const members = finite.slice(from, Math.floor(((slice + 1) * finite.length) / slices));
+    const [first] = members;
+    if (!first) continue;
+    let low = first;
+    let high = first;
+    for (const point of members) {
+      if (point.y < low.y) low = point;
+      if (point.y > high.y) high = point;
+    }
+    kept.push(...(low === high ? [low] : low.x < high.x ? [low, high] : [high, low]));
+  }
+  return kept;
+}
+
+function isFinitePoint({ x, y }: Point): boolean {
+  return Number.isFinite(x) && Number.isFinite(y);
+}

@@ -1,0 +1,12 @@
+/** @file Public API of `reports/`: plain data in; tables, charts, progress, `report.html`, TensorBoard files out. */
+
+export * from "./charts.js";
+export * from "./events.js";
+export * from "./format.js";
+export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";
+export { PUBLISHED_ROWS, PUBLISHED_SCALE, PUBLISHED_SOURCE, type PublishedRow } from "./published.js";
+export { CONFIG_FILE, type Picture, type RunData, RUN_FILE, readRun } from "./read-run.js";
+export { type ReportInput, renderReport, writeReport } from "./report.js";
+export * from "./run-log.js";
+export { r2Tables, terminalR2Tables, terminalTable } from "./tables.js";
+export { metricsScalars, pngSize, TensorBoardWriter } from "./tensorboard.js";

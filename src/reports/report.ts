@@ -1,0 +1,107 @@
+/** @file The report: one self-contained HTML file (no script, no network) for one run or several compared. */
+
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { assignColors } from "./charts.js";
+import type { EvaluationRecord } from "./events.js";
+import { Html, html } from "./html.js";
+import { writeAtomically } from "./json-lines.js";
+import { type RunData, readRun } from "./read-run.js";
+import {
+  barsSection,
+  claimsSection,
+  configSection,
+  curvesSection,
+  headlineSection,
+  healthSection,
+  pictureSections,
+  type ReportContext,
+  runFacts,
+  scatterSection,
+} from "./report-sections.js";
+import { REPORT_STYLE } from "./report-style.js";
+import { runLabels } from "./statements.js";
+import { orderEvaluations } from "./tables.js";
+
+export interface ReportInput {
+  title?: string;
+  runs: RunData[];
+  /** Evaluations that belong to no run, such as the random encoder's. */
+  evaluations?: EvaluationRecord[];
+  /** Moment of writing, ISO 8601; default now. */
+  generatedAt?: string;
+}
+
+/** The same evaluation can stand in several run folders (the random baseline does): the last one counts. */
+function distinct(evaluations: readonly EvaluationRecord[]): EvaluationRecord[] {
+  const records = new Map<string, EvaluationRecord>();
+  for (const record of evaluations) {
+    const { protocol, name, encoder, features, seed, data } = record;
+    records.set(JSON.stringify([protocol, name, encoder, features, seed, data]), record);
+  }
+  return [...records.values()];
+}
+
+/** The report as HTML text. */
+export function renderReport(input: ReportInput): string {
+  const evaluations = distinct([...(input.evaluations ?? []), ...input.runs.flatMap((run) => run.evaluations)]);
+  const labels = runLabels(input.runs);
+  const colors = assignColors([...orderEvaluations(evaluations).map(({ encoder }) => encoder), ...labels]);
+  const runs = input.runs.map((run, index) => {
+    const label = labels[index] ?? run.info.name;
+    return { run, label, color: colors.get(label) ?? "#1c1f24" };
+  });
+  const context: ReportContext = { runs, evaluations, colors };
+  const title = input.title ?? (labels.length > 0 ? labels.join(" · ") : "Evaluation of encoders");
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="only light">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>${title}</title>
+<style>${new Html(REPORT_STYLE)}</style>
+</head>
+<body><main>
+<header><h1>${title}</h1>
+<p class="lead">${runs.length > 1 ? `${runs.length} pretraining runs compared` : "Pretraining run"}, report written ${input.generatedAt ?? new Date().toISOString()}</p>
+<div class="runs">${runs.map(({ run, label }) => html`<div><h3>${runs.length > 1 ? label : run.info.name}</h3>${runFacts(run)}</div>`)}</div>
+</header>
+${[
+  headlineSection(context),
+  claimsSection(context),
+  barsSection(context),
+  ...pictureSections(context),
+  curvesSection(context),
+  scatterSection(context),
+  healthSection(context),
+  configSection(context),
+].filter((part): part is Html => part !== null)}
+<footer><p>Written by inbetween. This file is complete in itself: it loads nothing.</p></footer>
+</main></body>
+</html>
+`;
+  return page.markup;
+}
+
+/**
+ * Writes the report of one run folder, of several compared, or of data already in memory. The file appears as a
+ * whole (written aside, flushed, renamed), so a failure leaves an earlier report as it was.
+ *
+ * @returns the absolute path of the report.
+ * @throws Error when a folder is no run or holds a damaged file, or when the output cannot be written.
+ */
+export function writeReport(source: string | readonly string[] | ReportInput, outFile: string): string {
+  const input: ReportInput =
+    typeof source === "string"
+      ? { runs: [readRun(source)] }
+      : "runs" in source
+        ? source
+        : { runs: source.map((folder) => readRun(folder)) };
+  const path = resolve(outFile);
+  const text = renderReport(input);
+  mkdirSync(dirname(path), { recursive: true });
+  writeAtomically(path, text);
+  return path;
+}
