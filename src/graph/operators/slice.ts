@@ -1,9 +1,10 @@
 /** @file Parts of tensors: slices, concatenation, padding, flips. */
 
 import { GraphError } from "../errors.js";
-import { normalizeAxis, type Shape } from "../shape.js";
-import { applyOne, at, type Operator, only, requireSameDType, type Tensor } from "../tensor.js";
+import { normalizeAxis, type Shape, sizeOf } from "../shape.js";
+import { apply, applyOne, at, type Operator, only, requireSameDType, type Tensor } from "../tensor.js";
 import { expandDims, reshape } from "./reshape.js";
+import { constant } from "./source.js";
 
 interface SliceAttributes {
   readonly axis: number;
@@ -64,18 +65,35 @@ export function slice(x: Tensor, axis: number, start: number, end?: number, step
   return applyOne(sliceOperator, [x], { axis: place, start: first, length, step });
 }
 
+interface SplitAttributes {
+  readonly axis: number;
+  readonly sizes: readonly number[];
+}
+
+const splitOperator: Operator<SplitAttributes> = {
+  name: "split",
+  infer: (inputs, { axis, sizes }) => {
+    const { dtype, shape } = at(inputs, 0);
+    return sizes.map((size) => ({ dtype, shape: shape.map((dim, i) => (i === axis ? size : dim)) }));
+  },
+  lower: (emit, [x], { attributes: { axis, sizes } }) =>
+    emit.nodes("Split", [x as string, emit.ints(sizes)], { axis: { int: axis } }, { outputs: sizes.length }),
+  vjp: ({ outputs, attributes: { axis } }, cotangents) => [
+    concat(
+      outputs.map(({ dtype, shape }, i) => cotangents[i] ?? constant(new Float32Array(sizeOf(shape)), shape, dtype)),
+      axis,
+    ),
+  ],
+};
+
 /** `x` cut along `axis` into parts of the given sizes. */
-export function split(x: Tensor, axis: number, sizes: readonly number[]): Tensor[] {
+export function split(x: Tensor, axis: number, sizes: readonly number[]): readonly Tensor[] {
   const place = normalizeAxis("split", axis, x.rank);
   const total = sizes.reduce((a, b) => a + b, 0);
-  if (total !== x.shape[place]) {
+  if (total !== x.shape[place] || sizes.some((size) => size < 1)) {
     throw new GraphError(`split: sizes ${sizes.join(" + ")} = ${total} do not make up dimension ${axis} of ${x}`);
   }
-  let start = 0;
-  return sizes.map((size) => {
-    start += size;
-    return slice(x, place, start - size, start);
-  });
+  return sizes.length === 1 ? [x] : apply(splitOperator, [x], { axis: place, sizes });
 }
 
 const concatOperator: Operator<{ readonly axis: number }> = {
