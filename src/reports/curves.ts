@@ -6,19 +6,31 @@ export interface Point {
 }
 
 /**
- * Exponential moving average without the usual pull of the first value (each average is divided by the weight
- * it has gathered). Points that are not finite are left out.
+ * Moving average with weights that fall off exponentially to both sides, so that it neither lags behind the
+ * points nor is pulled by the first one. Points that are not finite are left out.
  *
  * @param window number of points over which a weight falls to 1/e.
  */
 export function smooth(points: readonly Point[], window: number): Point[] {
+  const finite = points.filter(isFinitePoint);
   const keep = Math.exp(-1 / Math.max(window, 1e-9));
-  let average = 0;
+  const before = decayingSums(finite, keep);
+  const after = decayingSums(finite.toReversed(), keep).toReversed();
+  return finite.map(({ x, y }, index) => {
+    const [left, right] = [before[index], after[index]];
+    if (!left || !right) return { x, y };
+    // Both sums hold the point itself, with weight 1.
+    return { x, y: (left.sum + right.sum - y) / (left.weight + right.weight - 1) };
+  });
+}
+
+function decayingSums(points: readonly Point[], keep: number): { sum: number; weight: number }[] {
+  let sum = 0;
   let weight = 0;
-  return points.filter(isFinitePoint).map(({ x, y }) => {
-    average = keep * average + (1 - keep) * y;
-    weight = keep * weight + (1 - keep);
-    return { x, y: average / weight };
+  return points.map(({ y }) => {
+    sum = keep * sum + y;
+    weight = keep * weight + 1;
+    return { sum, weight };
   });
 }
 

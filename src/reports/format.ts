@@ -15,7 +15,9 @@ export function formatNumber(value: number, digits = 3): string {
 /** "0.227 ± 0.024"; the deviation is left out where there is none to speak of (a single repeat). */
 export function formatMeanStd(mean: number, std: number, repeats: number, digits = 3): string {
   const text = formatNumber(mean, digits);
-  return repeats > 1 && Number.isFinite(std) && Number.isFinite(mean) ? `${text} ± ${formatNumber(std, digits)}` : text;
+  return repeats > 1 && Number.isFinite(std) && Number.isFinite(mean)
+    ? `${text} ± ${formatNumber(std, digits)}`
+    : text;
 }
 
 /** "43 s", "5 min 12 s", "3 h 07 min", "2 d 4 h". */
@@ -40,7 +42,8 @@ export function formatCount(value: number): string {
 export function formatCompact(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : formatNumber(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(1).replace("e+", "e");
+  if (size !== 0 && (size < 1e-4 || size >= 1e7))
+    return value.toExponential(1).replace("e+", "e").replace(".0e", "e");
   if (size >= 1000) return formatCount(value);
   return String(Number(value.toPrecision(3)));
 }
@@ -50,6 +53,12 @@ export function formatLargeCount(value: number): string {
   if (value >= 1e9) return `${Number((value / 1e9).toPrecision(3))} billion`;
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))} million`;
   return formatCount(value);
+}
+
+/** "2026-11-23 20:11 UTC"; text that is no date stays as it is. */
+export function formatMoment(iso: string): string {
+  const moment = new Date(iso);
+  return Number.isNaN(moment.getTime()) ? iso : `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
 export function formatPercent(fraction: number, digits = 1): string {

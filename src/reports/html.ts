@@ -11,7 +11,13 @@ export class Html {
 
 export type HtmlValue = string | number | Html | readonly HtmlValue[];
 
-const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const ENTITIES: Record<string, string> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
 
 /** Escapes text for element content and quoted attribute values; control characters become U+FFFD. */
 export function escapeHtml(text: string): string {
@@ -32,5 +38,7 @@ function render(value: HtmlValue): string {
 
 /** ``html`<p>${userText}</p>` `` */
 export function html(strings: TemplateStringsArray, ...values: HtmlValue[]): Html {
-  return new Html(strings.map((part, index) => (index === 0 ? part : render(values[index - 1] ?? "") + part)).join(""));
+  return new Html(
+    strings.map((part, index) => (index === 0 ? part : render(values[index - 1] ?? "") + part)).join(""),
+  );
 }

@@ -5,7 +5,7 @@ export * from "./events.js";
 export * from "./format.js";
 export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";
 export { PUBLISHED_ROWS, PUBLISHED_SCALE, PUBLISHED_SOURCE, type PublishedRow } from "./published.js";
-export { CONFIG_FILE, type Picture, type RunData, RUN_FILE, readRun } from "./read-run.js";
+export { CONFIG_FILE, type Picture, RUN_FILE, type RunData, readRun } from "./read-run.js";
 export { type ReportInput, renderReport, writeReport } from "./report.js";
 export * from "./run-log.js";
 export { r2Tables, terminalR2Tables, terminalTable } from "./tables.js";

@@ -115,7 +115,8 @@ export class JsonLinesWriter {
     if (existsSync(path)) {
       const { values, completeBytes } = parse(path);
       const kept = keep ? values.filter(keep) : values;
-      if (kept.length < values.length) writeAtomically(path, kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      if (kept.length < values.length)
+        writeAtomically(path, kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
       else truncateSync(path, completeBytes);
     }
     this.descriptor = openSync(path, "a");

@@ -48,7 +48,7 @@ export function progressText(state: ProgressState, total: number, secondsLeft: n
 }
 
 /** Cuts a line to the terminal's width, for a wrapped line cannot be updated in place. */
-function fit(line: string, columns: number): string {
+function cutTo(line: string, columns: number): string {
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
 }
 
@@ -115,7 +115,7 @@ export class Progress {
       format: (_options, params, payload: { text: string }) => {
         const filled = Math.round(BAR_WIDTH * params.progress);
         const line = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} ${payload.text}`;
-        return fit(line, this.stream.columns ?? 80);
+        return cutTo(line, this.stream.columns ?? 80);
       },
     });
     this.bar.start(this.options.total, step, { text });

@@ -44,9 +44,19 @@ export const PUBLISHED_ROWS: readonly PublishedRow[] = [
     r2: { rotation: "0.9983", color: "0.9231", blur: "0.9689", translation: "0.9801" },
   },
   { encoder: "iBOT", architecture: "ViT-L/16", epochs: 250, r2: { rotation: "0.238", color: "0.913" } },
-  { encoder: "Ours(iBOT, all, se2)", architecture: "ViT-L/16", epochs: 250, r2: { rotation: "0.937", color: "0.943" } },
+  {
+    encoder: "Ours(iBOT, all, se2)",
+    architecture: "ViT-L/16",
+    epochs: 250,
+    r2: { rotation: "0.937", color: "0.943" },
+  },
   { encoder: "DINOv2", architecture: "ViT-L/16", epochs: 100, r2: { rotation: "0.774", color: "0.910" } },
-  { encoder: "Ours(DINOv2, all, se2)", architecture: "ViT-L/16", epochs: 100, r2: { rotation: "0.840", color: "0.933" } },
+  {
+    encoder: "Ours(DINOv2, all, se2)",
+    architecture: "ViT-L/16",
+    epochs: 100,
+    r2: { rotation: "0.840", color: "0.933" },
+  },
 ];
 
 /** Scale of the paper's VICReg/SIE pretraining (section 4.1): what a small run is to be compared with. */

@@ -29,7 +29,9 @@ const PICTURE_STEPS = 4;
 /** At most `count` elements, evenly spread, the first and the last always among them. */
 export function spread<T>(items: readonly T[], count: number): T[] {
   if (items.length <= count) return [...items];
-  const chosen = Array.from({ length: count }, (_, index) => Math.round((index * (items.length - 1)) / (count - 1)));
+  const chosen = Array.from({ length: count }, (_, index) =>
+    Math.round((index * (items.length - 1)) / (count - 1)),
+  );
   return items.filter((_, index) => chosen.includes(index));
 }
 
@@ -47,7 +49,9 @@ function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new Error(`${path}: expected JSON, got ${(error as Error).message}. Restore the file or delete it.`);
+    throw new Error(
+      `${path}: expected JSON, got ${(error as Error).message}. Restore the file or delete it.`,
+    );
   }
 }
 

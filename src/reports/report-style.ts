@@ -46,7 +46,7 @@ figcaption { font-weight: 600; font-size: 14px; margin: 0 0 4px; overflow-wrap: 
 .claims { display: grid; gap: 8px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
 .claims ul, .notes { padding-left: 20px; margin: 0 0 12px; }
 .claims li, .notes li { margin: 0 0 6px; }
-.warning { border-left: 4px solid #d55e00; padding: 4px 12px; background: #fdf1e9; list-style-position: inside; }
+.notes .warning { border-left: 4px solid #d55e00; padding: 4px 12px; margin-left: -20px; background: #fdf1e9; list-style: none; }
 details { margin: 12px 0 0; }
 summary { cursor: pointer; font-weight: 600; }
 details[open] > summary { margin-bottom: 12px; }

@@ -2,26 +2,24 @@
 
 import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { barsSection, curvesSection, healthSection, scatterSection } from "./chart-sections.js";
 import { assignColors } from "./charts.js";
 import type { EvaluationRecord } from "./events.js";
+import { formatMoment } from "./format.js";
 import { Html, html } from "./html.js";
 import { writeAtomically } from "./json-lines.js";
 import { type RunData, readRun } from "./read-run.js";
+import type { ReportContext } from "./report-context.js";
 import {
-  barsSection,
   claimsSection,
   configSection,
-  curvesSection,
   headlineSection,
-  healthSection,
   pictureSections,
-  type ReportContext,
   runFacts,
-  scatterSection,
 } from "./report-sections.js";
 import { REPORT_STYLE } from "./report-style.js";
 import { runLabels } from "./statements.js";
-import { orderEvaluations } from "./tables.js";
+import { distinctEvaluations, orderEvaluations } from "./tables.js";
 
 export interface ReportInput {
   title?: string;
@@ -32,19 +30,12 @@ export interface ReportInput {
   generatedAt?: string;
 }
 
-/** The same evaluation can stand in several run folders (the random baseline does): the last one counts. */
-function distinct(evaluations: readonly EvaluationRecord[]): EvaluationRecord[] {
-  const records = new Map<string, EvaluationRecord>();
-  for (const record of evaluations) {
-    const { protocol, name, encoder, features, seed, data } = record;
-    records.set(JSON.stringify([protocol, name, encoder, features, seed, data]), record);
-  }
-  return [...records.values()];
-}
-
 /** The report as HTML text. */
 export function renderReport(input: ReportInput): string {
-  const evaluations = distinct([...(input.evaluations ?? []), ...input.runs.flatMap((run) => run.evaluations)]);
+  const evaluations = distinctEvaluations([
+    ...(input.evaluations ?? []),
+    ...input.runs.flatMap((run) => run.evaluations),
+  ]);
   const labels = runLabels(input.runs);
   const colors = assignColors([...orderEvaluations(evaluations).map(({ encoder }) => encoder), ...labels]);
   const runs = input.runs.map((run, index) => {
@@ -65,8 +56,8 @@ export function renderReport(input: ReportInput): string {
 </head>
 <body><main>
 <header><h1>${title}</h1>
-<p class="lead">${runs.length > 1 ? `${runs.length} pretraining runs compared` : "Pretraining run"}, report written ${input.generatedAt ?? new Date().toISOString()}</p>
-<div class="runs">${runs.map(({ run, label }) => html`<div><h3>${runs.length > 1 ? label : run.info.name}</h3>${runFacts(run)}</div>`)}</div>
+<p class="lead">${runs.length > 1 ? `${runs.length} pretraining runs compared` : "Pretraining run"}, report written ${formatMoment(input.generatedAt ?? new Date().toISOString())}</p>
+<div class="runs">${runs.map(({ run, label }) => html`<div><h3>${label}</h3>${runFacts(run, label)}</div>`)}</div>
 </header>
 ${[
   headlineSection(context),

@@ -1,7 +1,7 @@
 /** @file Plain sentences on what a set of runs shows and what it cannot show, derived from their numbers alone. */
 
 import { type EvaluationRecord, isRandomEncoder, type MetricsRow, TASKS } from "./events.js";
-import { formatCompact, formatCount, formatDuration, formatLargeCount, formatNumber } from "./format.js";
+import { formatCompact, formatCount, formatLargeCount, formatNumber } from "./format.js";
 import { PUBLISHED_SCALE } from "./published.js";
 import type { RunData } from "./read-run.js";
 import { protocolsOf, protocolTitle, SCORE_TITLES } from "./tables.js";
@@ -30,7 +30,9 @@ export function runLabels(runs: readonly RunData[]): string[] {
     const label = plain[index] ?? run.info.name;
     return repeated(label, plain) && run.info.seed !== undefined ? `${label}, seed ${run.info.seed}` : label;
   });
-  return seeded.map((label, index) => (repeated(label, seeded) ? `${label} (${runs[index]?.info.name ?? index})` : label));
+  return seeded.map((label, index) =>
+    repeated(label, seeded) ? `${label} (${runs[index]?.info.name ?? index})` : label,
+  );
 }
 
 function lastRow(run: RunData): MetricsRow | undefined {
@@ -53,26 +55,32 @@ export function scaleStatements(runs: readonly RunData[]): string[] {
     `${data} for ${epochs} epochs at ${imageSize} px, batch ${formatCount(batchSize)}: ` +
     `${formatLargeCount(published)} images seen, on ${hardware}.`;
   const labels = runLabels(runs);
-  const ours = runs.flatMap((run, index) => {
+  const scales = new Map<string, string[]>();
+  runs.forEach((run, index) => {
     const seen = presentations(run);
     const { info } = run;
-    if (seen === null || seen === 0) return [];
+    if (seen === null || seen === 0) return;
     const facts = [
       info.model?.parameters && `${formatLargeCount(info.model.parameters)} parameters`,
       info.imageSize && `${info.imageSize} px`,
       info.images && `${formatLargeCount(info.images)} different images`,
-      info.seconds && formatDuration(info.seconds),
     ].filter(Boolean);
     const ratio = published / seen;
     const share = ratio >= 1.5 ? `1/${formatCount(Number(ratio.toPrecision(2)))} of that` : "as many or more";
-    return [`${labels[index]} here: ${formatLargeCount(seen)} images seen, ${share} (${facts.join(", ") || "scale not recorded"}).`];
+    const scale = `${formatLargeCount(seen)} images seen, ${share} (${facts.join(", ") || "scale not recorded"})`;
+    scales.set(scale, [...(scales.get(scale) ?? []), labels[index] ?? info.name]);
   });
+  const ours = [...scales].map(
+    ([scale, names]) => `${list(names)} here: ${scale}${names.length > 1 ? ", each" : ""}.`,
+  );
   return [paper, ...ours, "The two groups of rows stand side by side for orientation, not as a competition."];
 }
 
 /** Mean of the last tenth of a loss part, or `null` if it was not logged. */
 export function finalLoss(metrics: readonly MetricsRow[], part: string): number | null {
-  const values = metrics.map((row) => row.loss[part]).filter((value): value is number => Number.isFinite(value));
+  const values = metrics
+    .map((row) => row.loss[part])
+    .filter((value): value is number => Number.isFinite(value));
   const tail = values.slice(-Math.max(1, Math.floor(values.length / 10)));
   return tail.length === 0 ? null : tail.reduce((sum, value) => sum + value, 0) / tail.length;
 }
@@ -81,7 +89,10 @@ function list(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
-function againstRandom(records: readonly EvaluationRecord[], protocol: EvaluationRecord["protocol"]): Statements {
+function againstRandom(
+  records: readonly EvaluationRecord[],
+  protocol: EvaluationRecord["protocol"],
+): Statements {
   const title = protocolTitle(protocol);
   const random = records.find((record) => isRandomEncoder(record.encoder));
   const trained = records.filter((record) => !isRandomEncoder(record.encoder));
@@ -97,7 +108,10 @@ function againstRandom(records: readonly EvaluationRecord[], protocol: Evaluatio
     const [above, below] = [name(true), name(false)];
     return (
       `${title}: ${record.encoder} is ` +
-      [above.length > 0 && `above the random encoder in ${list(above)}`, below.length > 0 && `not above it in ${list(below)}`]
+      [
+        above.length > 0 && `above the random encoder in ${list(above)}`,
+        below.length > 0 && `not above it in ${list(below)}`,
+      ]
         .filter(Boolean)
         .join(", ") +
       "."
@@ -107,7 +121,10 @@ function againstRandom(records: readonly EvaluationRecord[], protocol: Evaluatio
 }
 
 /** Differences to the first trained encoder, in units of the probe's own spread where repeats give one. */
-function betweenTrained(records: readonly EvaluationRecord[], protocol: EvaluationRecord["protocol"]): string[] {
+function betweenTrained(
+  records: readonly EvaluationRecord[],
+  protocol: EvaluationRecord["protocol"],
+): string[] {
   const trained = records.filter((record) => !isRandomEncoder(record.encoder));
   const baseline = trained.find((record) => !/^ours\b/i.test(record.encoder)) ?? trained[0];
   return trained
@@ -131,10 +148,13 @@ function trainingStatements(run: RunData, label: string): Statements {
   const broken = run.metrics.find((row) => !Number.isFinite(row.loss.total));
   const first = run.metrics[0];
   const final = finalLoss(run.metrics, "total");
-  if (broken) cannot.push(`${label}: the loss was not finite at step ${broken.step}; what follows it says nothing.`);
+  if (broken)
+    cannot.push(`${label}: the loss was not finite at step ${broken.step}; what follows it says nothing.`);
   else if (first && final !== null) {
     const [from, to] = [formatCompact(first.loss.total), formatCompact(final)];
-    can.push(`${label}: training ran to step ${formatCount(lastRow(run)?.step ?? 0)}, loss ${from} at its start, ${to} at its end.`);
+    can.push(
+      `${label}: training ran to step ${formatCount(lastRow(run)?.step ?? 0)}, loss ${from} at its start, ${to} at its end.`,
+    );
   }
   const hinge = finalLoss(run.metrics, "variance");
   if (hinge !== null && hinge > HINGE_NEAR_ZERO) {
@@ -145,7 +165,9 @@ function trainingStatements(run: RunData, label: string): Statements {
   }
   const reconstruction = finalLoss(run.metrics, "reconstruction");
   if (reconstruction !== null) {
-    const baselines = Object.entries(run.metrics.findLast((row) => row.baselines?.reconstruction)?.baselines?.reconstruction ?? {});
+    const baselines = Object.entries(
+      run.metrics.findLast((row) => row.baselines?.reconstruction)?.baselines?.reconstruction ?? {},
+    );
     const compared = baselines.map(([name, value]) => `${name} ${formatCompact(value)}`);
     if (baselines.length === 0) {
       cannot.push(
@@ -153,7 +175,9 @@ function trainingStatements(run: RunData, label: string): Statements {
           "trivial answers such as a copy of view 2 or the mean image: that it falls proves little.",
       );
     } else if (baselines.every(([, value]) => reconstruction < value)) {
-      can.push(`${label}: reconstructions (${formatCompact(reconstruction)}) beat the trivial answers (${compared.join(", ")}).`);
+      can.push(
+        `${label}: reconstructions (${formatCompact(reconstruction)}) beat the trivial answers (${compared.join(", ")}).`,
+      );
     } else {
       cannot.push(
         `${label}: reconstructions (${formatCompact(reconstruction)}) do not beat every trivial answer (${compared.join(", ")}): ` +
@@ -166,7 +190,8 @@ function trainingStatements(run: RunData, label: string): Statements {
 
 function seedStatement(runs: readonly RunData[], evaluations: readonly EvaluationRecord[]): string[] {
   const seeds = new Map<string, Set<number | undefined>>();
-  for (const run of runs) seeds.set(runLabel(run), (seeds.get(runLabel(run)) ?? new Set()).add(run.info.seed));
+  for (const run of runs)
+    seeds.set(runLabel(run), (seeds.get(runLabel(run)) ?? new Set()).add(run.info.seed));
   const fewest = Math.min(...[...seeds.values()].map((set) => set.size));
   const statements: string[] = [];
   if (seeds.size > 0 && fewest < SEEDS_NEEDED) {
@@ -176,7 +201,9 @@ function seedStatement(runs: readonly RunData[], evaluations: readonly Evaluatio
     );
   }
   if (evaluations.some((record) => record.repeats < REPEATS_NEEDED)) {
-    statements.push(`How far the probe itself scatters: some rows rest on fewer than ${REPEATS_NEEDED} probe repeats.`);
+    statements.push(
+      `How far the probe itself scatters: some rows rest on fewer than ${REPEATS_NEEDED} probe repeats.`,
+    );
   }
   return statements;
 }
@@ -188,7 +215,9 @@ function leakStatement(evaluations: readonly EvaluationRecord[]): string[] {
   return [
     "Rotation under the paper's protocol is not only knowledge of the content: rotating with black fill leaves black " +
       "corners that give the angle away, even to a random encoder. " +
-      (hasLeakFree ? "Read it beside the leak-free table." : "No leak-free evaluation was made here; make one before relying on it."),
+      (hasLeakFree
+        ? "Read it beside the leak-free table."
+        : "No leak-free evaluation was made here; make one before relying on it."),
   ];
 }
 
@@ -201,7 +230,9 @@ export function statementsOf(runs: readonly RunData[], evaluations: readonly Eva
     const { can, cannot } = againstRandom(records, protocol);
     return { can: [...can, ...betweenTrained(records, protocol)], cannot };
   });
-  const small = runs.filter((run) => (presentations(run) ?? 0) < (PUBLISHED_SCALE.images * PUBLISHED_SCALE.epochs) / 10);
+  const small = runs.filter(
+    (run) => (presentations(run) ?? 0) < (PUBLISHED_SCALE.images * PUBLISHED_SCALE.epochs) / 10,
+  );
   const scale =
     small.length > 0
       ? [

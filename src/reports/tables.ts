@@ -47,9 +47,21 @@ export function protocolsOf(evaluations: readonly EvaluationRecord[]): Evaluatio
   return protocols.sort((a, b) => Number(b === PAPER_PROTOCOL) - Number(a === PAPER_PROTOCOL));
 }
 
+/** The same evaluation can stand in several run folders (the random baseline does): the last one counts. */
+export function distinctEvaluations(evaluations: readonly EvaluationRecord[]): EvaluationRecord[] {
+  const records = new Map<string, EvaluationRecord>();
+  for (const record of evaluations) {
+    const { protocol, name, encoder, features, seed, data } = record;
+    records.set(JSON.stringify([protocol, name, encoder, features, seed, data]), record);
+  }
+  return [...records.values()];
+}
+
 /** Evaluations in the order of every table: the random encoder first, the others as they came. */
 export function orderEvaluations(evaluations: readonly EvaluationRecord[]): EvaluationRecord[] {
-  return [...evaluations].sort((a, b) => Number(isRandomEncoder(b.encoder)) - Number(isRandomEncoder(a.encoder)));
+  return [...evaluations].sort(
+    (a, b) => Number(isRandomEncoder(b.encoder)) - Number(isRandomEncoder(a.encoder)),
+  );
 }
 
 function cellsOf(text: (score: Score) => string): Record<Score, string> {
@@ -91,8 +103,11 @@ function publishedRows(): R2Row[] {
  * the table of the paper's own protocol, for under another one they would compare different questions.
  */
 export function r2Tables(evaluations: readonly EvaluationRecord[]): R2Table[] {
-  return protocolsOf(evaluations).map((protocol) => {
-    const measured = orderEvaluations(evaluations.filter((record) => record.protocol === protocol)).map(measuredRow);
+  const distinct = distinctEvaluations(evaluations);
+  return protocolsOf(distinct).map((protocol) => {
+    const measured = orderEvaluations(distinct.filter((record) => record.protocol === protocol)).map(
+      measuredRow,
+    );
     const rows = protocol === PAPER_PROTOCOL ? [...measured, ...publishedRows()] : measured;
     return { protocol, title: protocolTitle(protocol), rows };
   });
@@ -111,7 +126,10 @@ export function terminalTable(head: string[], rows: string[][], options: { color
 }
 
 /** The R² tables for the terminal, published rows dimmed and marked with an asterisk. */
-export function terminalR2Tables(evaluations: readonly EvaluationRecord[], options: { colors?: boolean } = {}): string {
+export function terminalR2Tables(
+  evaluations: readonly EvaluationRecord[],
+  options: { colors?: boolean } = {},
+): string {
   const color = pc.createColors(options.colors ?? pc.isColorSupported);
   return r2Tables(evaluations)
     .map(({ title, rows }) => {

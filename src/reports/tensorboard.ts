@@ -25,7 +25,9 @@ const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
  */
 export function pngSize(png: Uint8Array): { width: number; height: number } {
   if (png.length < 24 || PNG_SIGNATURE.some((byte, index) => png[index] !== byte)) {
-    throw new Error(`Expected PNG bytes, got ${png.length} bytes without a PNG signature. Encode the image first.`);
+    throw new Error(
+      `Expected PNG bytes, got ${png.length} bytes without a PNG signature. Encode the image first.`,
+    );
   }
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   return { width: view.getUint32(16), height: view.getUint32(20) };
@@ -95,10 +97,7 @@ export class TensorBoardWriter {
    * @param options.resumedStep step of the checkpoint being resumed.
    * @param options.now clock in seconds since 1970.
    */
-  constructor(
-    folder: string,
-    options: { resumedStep?: number; now?: () => number } = {},
-  ) {
+  constructor(folder: string, options: { resumedStep?: number; now?: () => number } = {}) {
     this.now = options.now ?? (() => Date.now() / 1000);
     mkdirSync(folder, { recursive: true });
     const moment = String(Math.floor(this.now())).padStart(10, "0");
@@ -107,7 +106,9 @@ export class TensorBoardWriter {
     this.write(0, (event) => event.tag(EVENT.fileVersion, WireType.LengthDelimited).string("brain.Event:2"));
     if (options.resumedStep !== undefined) {
       this.write(options.resumedStep + 1, (event) =>
-        message(event, EVENT.sessionLog, (log) => log.tag(SESSION_STATUS, WireType.Varint).int32(SESSION_START)),
+        message(event, EVENT.sessionLog, (log) =>
+          log.tag(SESSION_STATUS, WireType.Varint).int32(SESSION_START),
+        ),
       );
     }
   }
