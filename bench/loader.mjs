@@ -21,20 +21,23 @@ const { values } = parseArgs({
 });
 const workers = Number(values.workers);
 
+const draw = randomStream(2);
+const table = Float64Array.from({ length: 65536 }, () => draw.normal());
+
 /** A JPEG about as dense as a photograph: a dead-leaves image enlarged, with sensor noise. */
-async function writePhoto(path, index, width, height, quality, noise) {
-  const synthetic = await openDataset("synthetic", { synthetic: { seed: 1, size: 512 } });
+async function writePhoto(path, index, { width, height, detail, noise }) {
+  const synthetic = await openDataset("synthetic", { synthetic: { seed: 1, size: detail } });
   const { data } = await synthetic.decode(index);
-  let pixels = await sharp(data, { raw: { width: 512, height: 512, channels: 3 } })
+  let pixels = await sharp(data, { raw: { width: detail, height: detail, channels: 3 } })
     .resize(width, height, { fit: "fill", kernel: "cubic" })
     .raw()
     .toBuffer();
   if (noise > 0) {
-    const draw = randomStream(2, index);
-    const table = Float64Array.from({ length: 65536 }, () => noise * draw.normal());
-    pixels = Buffer.from(Uint8ClampedArray.from(pixels, (value, i) => value + table[(i * 40503) & 65535]));
+    const noisy = new Uint8ClampedArray(pixels.length);
+    for (let i = 0; i < noisy.length; i++) noisy[i] = pixels[i] + noise * table[Math.imul(i, 0x9e3779b1) >>> 16];
+    pixels = Buffer.from(noisy.buffer);
   }
-  const jpeg = await sharp(pixels, { raw: { width, height, channels: 3 } }).jpeg({ quality }).toBuffer();
+  const jpeg = await sharp(pixels, { raw: { width, height, channels: 3 } }).jpeg({ quality: 88 }).toBuffer();
   await writeFile(path, jpeg);
   return jpeg.length;
 }
@@ -71,7 +74,7 @@ try {
   const small = join(folder, "small");
   await mkdir(small);
   const smallCount = Number(values.small);
-  for (let i = 0; i < smallCount; i++) await writePhoto(join(small, `${i}.jpg`), i % 8, 32, 32, 80, 0);
+  for (let i = 0; i < smallCount; i++) await writePhoto(join(small, `${i}.jpg`), i, { width: 32, height: 32, detail: 32, noise: 2 });
   const smallSet = await openDataset(small);
   const builtIn = await openDataset(`synthetic:${smallCount}`);
   const two = (size, scale) => [crop(size, scale), crop(size, scale)];
@@ -81,8 +84,9 @@ try {
   const large = join(folder, "large");
   await mkdir(large);
   const largeCount = Number(values.large);
+  const photo = { width: 4032, height: 3024, detail: 1024, noise: 4 };
   let bytes = 0;
-  for (let i = 0; i < largeCount; i++) bytes += await writePhoto(join(large, `${i}.jpg`), i, 4032, 3024, 85, 4);
+  for (let i = 0; i < largeCount; i++) bytes += await writePhoto(join(large, `${i}.jpg`), i, photo);
   console.log(`12-megapixel JPEGs: ${(bytes / largeCount / 1e6).toFixed(2)} MB each`);
   const largeSet = await openDataset(large);
   for (const scale of [

@@ -129,11 +129,11 @@ export function reductionOf(plan: CropPlan): number {
 /**
  * Writes the view as planes [3, size, size] into `out` at `offset`.
  * @param image The image, or a smaller version of it.
- * @param full Size of the image that the plan was made for.
+ * @param covered Size of what `image` shows, in the pixels that the plan was made for: the image's own size if it is whole.
  */
-export function applyCrop(image: Raster, full: ImageSize, plan: CropPlan, out: Uint8Array, offset = 0): void {
-  const x = image.width / full.width;
-  const y = image.height / full.height;
+export function applyCrop(image: Raster, covered: ImageSize, plan: CropPlan, out: Uint8Array, offset = 0): void {
+  const x = image.width / covered.width;
+  const y = image.height / covered.height;
   const { left, top, width, height } = plan.box;
   resample(
     image,

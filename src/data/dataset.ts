@@ -1,8 +1,8 @@
 /** @file A data set: a list of samples that can be named, labelled and decoded. */
 
 import { createHash } from "node:crypto";
-import { type DecodeOptions, type Raster, shrinkFor } from "./image.js";
-import { decodeSource, type SampleSource, sourceSize } from "./sample-source.js";
+import { type DecodeOptions, type Raster, shrinkFor, sideRatio } from "./image.js";
+import { decodeSource, type SampleSource, sourceHeader } from "./sample-source.js";
 import { SkipLog } from "./skip-log.js";
 
 /** What a synthetic image shows; positions and scale as fractions of the image's side, angle in radians. */
@@ -71,10 +71,8 @@ export function makeDataset(parts: DatasetParts): Dataset {
     async decode(index, options = {}) {
       const source = parts.source(check(index));
       try {
-        const size = await sourceSize(source);
-        const short = Math.min(size.width, size.height);
-        const ratio = options.minSize === undefined ? 1 : short / options.minSize;
-        return await decodeSource(source, size, shrinkFor(size, ratio));
+        const header = await sourceHeader(source);
+        return await decodeSource(source, header, shrinkFor(header, sideRatio(header, options)));
       } catch (error) {
         throw new Error(`Cannot decode ${parts.sampleName(index)} of ${parts.name}`, { cause: error });
       }

@@ -21,7 +21,15 @@ export interface ImageSize {
   readonly height: number;
 }
 
-/** Factors at which an image can be decoded: what the JPEG decoder does at nearly no cost. */
+/** What the header of an image says. */
+export interface ImageHeader extends ImageSize {
+  /** True when the pixels need no conversion by an embedded profile: there is none, or it is sRGB itself. */
+  readonly plainProfile: boolean;
+  /** True for formats whose decoder can leave resolution out (JPEG). */
+  readonly shrinkable: boolean;
+}
+
+/** Factors by which an image can be decoded smaller: what a JPEG decoder does while it decodes. */
 export type Shrink = 1 | 2 | 4 | 8;
 const SHRINKS: readonly Shrink[] = [8, 4, 2];
 
@@ -34,9 +42,16 @@ const MAX_DECODED_PIXELS = 2 ** 24;
 /** Width or height under which an image holds nothing to crop. */
 const MIN_SIDE = 2;
 
-function open(input: string | Uint8Array): Sharp {
+function open(input: string | Uint8Array, ignoreIcc = false): Sharp {
   // Warnings are normal in photographs from the wild; errors and missing data are not.
-  return sharp(input, { failOn: "error", limitInputPixels: MAX_INPUT_PIXELS });
+  return sharp(input, { failOn: "error", limitInputPixels: MAX_INPUT_PIXELS, ignoreIcc });
+}
+
+/** Whether an ICC profile calls itself sRGB: converting from sRGB to sRGB would double the time of a large decode. */
+function isSrgb(profile: Uint8Array): boolean {
+  // Descriptions are ASCII in version 2 and UTF-16 in version 4.
+  const text = Buffer.from(profile).toString("latin1").replaceAll("\0", "");
+  return text.includes("sRGB");
 }
 
 /** The process-wide settings: without them libvips keeps decoded pixels of past files. */
@@ -50,46 +65,65 @@ function configure(): void {
 }
 
 /**
- * Size of an image after its EXIF orientation, from its header alone.
+ * Size of an image after its EXIF orientation, and its kind of profile, without decoding it.
  * @throws Error when it is no readable image, declares more than 2^28 pixels, or is smaller than 2x2.
  */
-export async function imageSize(input: string | Uint8Array): Promise<ImageSize> {
+export async function readHeader(input: string | Uint8Array): Promise<ImageHeader> {
   configure();
-  const { width, height } = (await open(input).metadata()).autoOrient;
+  const { autoOrient, format, icc, space } = await open(input).metadata();
+  const { width, height } = autoOrient;
   if (width * height > MAX_INPUT_PIXELS) {
     throw new Error(`${width}x${height} pixels: more than the ${MAX_INPUT_PIXELS} an image may have`);
   }
   if (width < MIN_SIDE || height < MIN_SIDE) {
     throw new Error(`${width}x${height} pixels: too small, an image needs at least ${MIN_SIDE}x${MIN_SIDE}`);
   }
-  return { width, height };
+  const plainProfile = icc === undefined || (space === "srgb" && isSrgb(icc));
+  return { width, height, plainProfile, shrinkable: format === "jpeg" };
 }
 
-/** The shrink that leaves at least `1 / ratio` of the resolution and fits into the memory for one image. */
-export function shrinkFor(size: ImageSize, ratio: number): Shrink {
-  const wanted = SHRINKS.find((s) => s <= ratio) ?? 1;
-  const pixels = size.width * size.height;
-  const needed = ([1, 2, 4] as const).find((s) => pixels <= MAX_DECODED_PIXELS * s * s) ?? 8;
-  const limit = SHRINKS.find((s) => s <= Math.min(size.width, size.height)) ?? 1;
-  return Math.min(Math.max(wanted, needed), limit) as Shrink;
+/** Whether a JPEG side shrinks to whole decoded pixels, so that it is known which part of it they show. */
+function shrinksWell(side: number, shrink: Shrink): boolean {
+  // libvips drops a remainder under half a decoded pixel; a larger one is resampled, at displaced positions.
+  return 2 * (side % shrink) < shrink;
 }
 
 /**
- * Decodes at 1 / `shrink` of the size (rounded down). JPEG and WebP shrink while they decode.
- * @param size What `imageSize` said.
+ * How much smaller to decode an image.
+ * @param ratio How much smaller it may be without losing resolution that is needed.
+ * @returns The largest shrink up to `ratio` that keeps positions exact, or what the memory for one image demands.
+ */
+export function shrinkFor(header: ImageHeader, ratio: number): Shrink {
+  const { width, height } = header;
+  const fits = ([1, 2, 4] as const).find((s) => width * height <= MAX_DECODED_PIXELS * s * s) ?? 8;
+  const exact = SHRINKS.find((s) => s <= ratio && shrinksWell(width, s) && shrinksWell(height, s)) ?? 1;
+  const wanted = header.shrinkable ? exact : 1;
+  return Math.max(wanted, fits) as Shrink;
+}
+
+/** The part of the full image, from its top left, that is shown when it is decoded at 1 / `shrink`. */
+export function coveredSize({ width, height, shrinkable }: ImageHeader, shrink: Shrink): ImageSize {
+  const covered = (side: number) =>
+    shrinkable && shrinksWell(side, shrink) ? Math.floor(side / shrink) * shrink : side;
+  return { width: covered(width), height: covered(height) };
+}
+
+/**
+ * Decodes at 1 / `shrink` of the size, rounded down but never to nothing.
+ * @param header What `readHeader` said.
  * @throws Error when the data are corrupt or incomplete.
  */
 export async function decodeShrunk(
   input: string | Uint8Array,
-  size: ImageSize,
+  header: ImageHeader,
   shrink: Shrink,
 ): Promise<Raster> {
   configure();
-  let image = open(input).autoOrient();
+  let image = open(input, header.plainProfile).autoOrient();
   if (shrink > 1) {
-    const width = Math.max(1, Math.floor(size.width / shrink));
-    const height = Math.max(1, Math.floor(size.height / shrink));
-    image = image.resize(width, height, { fit: "fill", kernel: "linear" });
+    const width = Math.max(1, Math.floor(header.width / shrink));
+    const height = Math.max(1, Math.floor(header.height / shrink));
+    image = image.resize(width, height, { fit: "fill", kernel: "cubic" });
   }
   const { data, info } = await image
     .flatten({ background: "#000000" })
@@ -105,14 +139,18 @@ export interface DecodeOptions {
   readonly minSize?: number;
 }
 
+/** How much smaller than its size an image may be decoded. */
+export function sideRatio({ width, height }: ImageSize, { minSize }: DecodeOptions): number {
+  return minSize === undefined ? 1 : Math.min(width, height) / minSize;
+}
+
 /**
  * Decodes one image to 8-bit sRGB.
  * @throws Error when it is no readable image, too large (2^28 pixels), smaller than 2x2, corrupt or incomplete.
  */
 export async function decodeImage(input: string | Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
-  const size = await imageSize(input);
-  const ratio = options.minSize === undefined ? 1 : Math.min(size.width, size.height) / options.minSize;
-  return decodeShrunk(input, size, shrinkFor(size, ratio));
+  const header = await readHeader(input);
+  return decodeShrunk(input, header, shrinkFor(header, sideRatio(header, options)));
 }
 
 /** PNG file of pixels [height, width, 3]. */

@@ -150,24 +150,27 @@ export function resample(image: Raster, options: ResampleOptions, out: Uint8Arra
   const width = columns.length;
   const rowBytes = width * 3;
   const plane = rows.length * width;
-  const sums = new Int32Array(rowBytes);
+  const step = flip ? -1 : 1;
   for (let y = 0; y < rows.length; y++) {
-    sums.fill(HALF);
-    const taps = down.count[y] as number;
-    let source = ((down.first[y] as number) - top) * rowBytes;
-    for (let t = 0; t < taps; t++) {
-      const weight = down.weights[y * down.stride + t] as number;
-      for (let i = 0; i < rowBytes; i++) {
-        sums[i] = ((sums[i] as number) + Math.imul(between[source + i] as number, weight)) | 0;
-      }
-      source += rowBytes;
-    }
-    const step = flip ? -1 : 1;
+    const start = ((down.first[y] as number) - top) * rowBytes;
+    const firstWeight = y * down.stride;
+    const endWeight = firstWeight + (down.count[y] as number);
     let target = offset + y * width + (flip ? width - 1 : 0);
-    for (let i = 0; i < rowBytes; i += 3) {
-      out[target] = toByte(sums[i] as number);
-      out[target + plane] = toByte(sums[i + 1] as number);
-      out[target + 2 * plane] = toByte(sums[i + 2] as number);
+    for (let i = start; i < start + rowBytes; i += 3) {
+      let red = HALF;
+      let green = HALF;
+      let blue = HALF;
+      let pixel = i;
+      for (let w = firstWeight; w < endWeight; w++) {
+        const weight = down.weights[w] as number;
+        red = (red + Math.imul(between[pixel] as number, weight)) | 0;
+        green = (green + Math.imul(between[pixel + 1] as number, weight)) | 0;
+        blue = (blue + Math.imul(between[pixel + 2] as number, weight)) | 0;
+        pixel += rowBytes;
+      }
+      out[target] = toByte(red);
+      out[target + plane] = toByte(green);
+      out[target + 2 * plane] = toByte(blue);
       target += step;
     }
   }

@@ -3,8 +3,8 @@
 import { randomStream } from "../random.js";
 import { applyCrop, type CropSpec, planCrop, reductionOf } from "./crop.js";
 import { reasonOf } from "./data-error.js";
-import { type ImageSize, type Raster, type Shrink, shrinkFor } from "./image.js";
-import { decodeSource, type SampleSource, sourceSize } from "./sample-source.js";
+import { coveredSize, type ImageHeader, type Raster, type Shrink, shrinkFor } from "./image.js";
+import { decodeSource, type SampleSource, sourceHeader } from "./sample-source.js";
 
 /** One sample to read. */
 export interface SampleRequest {
@@ -31,7 +31,7 @@ export interface ReaderOptions {
   readonly cacheBytes: number;
 }
 
-/** Samples read at once: libuv decodes on as many threads while this one crops. */
+/** Samples read at once, over all batches: libuv decodes on as many threads while this one crops. */
 const CONCURRENCY = 4;
 
 /** What a cached image costs besides its pixels. */
@@ -39,10 +39,13 @@ const ENTRY_BYTES = 256;
 
 export class SampleReader {
   readonly #options: ReaderOptions;
-  readonly #sizes = new Map<number, ImageSize>();
+  readonly #headers = new Map<number, ImageHeader>();
   /** By index * 8 + shrink - 1. What came first stays: with a new order every epoch no eviction rule does better. */
   readonly #images = new Map<number, Raster>();
   #room: number;
+  #free = CONCURRENCY;
+  /** Samples that wait for their turn, first come first. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(options: ReaderOptions) {
     this.#options = options;
@@ -53,15 +56,20 @@ export class SampleReader {
   async read(epoch: number, samples: readonly SampleRequest[]): Promise<ReadResult> {
     const views = this.#options.views.map(({ size }) => new Uint8Array(samples.length * 3 * size * size));
     const failures: SampleFailure[] = [];
-    const rows = samples.entries();
-    const work = async () => {
-      // All workers of this pool draw from one iterator.
-      for (const [row, sample] of rows) {
+    const readRow = async (sample: SampleRequest, row: number) => {
+      if (this.#free > 0) this.#free--;
+      else await new Promise<void>((resume) => this.#waiting.push(resume));
+      try {
         const problem = await this.#readRow(epoch, sample, views, row);
         if (problem !== undefined) failures.push({ row, reason: problem });
+      } finally {
+        // A place goes straight to the next in line.
+        const next = this.#waiting.shift();
+        if (next) next();
+        else this.#free++;
       }
     };
-    await Promise.all(Array.from({ length: Math.min(CONCURRENCY, samples.length) }, work));
+    await Promise.all(samples.map(readRow));
     return { views, failures: failures.sort((a, b) => a.row - b.row) };
   }
 
@@ -72,39 +80,41 @@ export class SampleReader {
     views: readonly Uint8Array[],
     row: number,
   ): Promise<string | undefined> {
-    let size: ImageSize;
+    let header: ImageHeader;
     try {
-      size = this.#sizes.get(index) ?? (await sourceSize(source));
+      header = this.#headers.get(index) ?? (await sourceHeader(source));
     } catch (error) {
       return reasonOf(error);
     }
     const { seed } = this.#options;
     const plans = this.#options.views.map((spec, view) => {
       const group = spec.kind === "randomResizedCrop" ? spec.group : undefined;
-      return planCrop(spec, size, randomStream(seed, "crop", epoch, index, group ?? view));
+      return planCrop(spec, header, randomStream(seed, "crop", epoch, index, group ?? view));
     });
+    const shrink = shrinkFor(header, Math.min(...plans.map(reductionOf)));
     let image: Raster;
     try {
-      image = await this.#decode(index, source, size, shrinkFor(size, Math.min(...plans.map(reductionOf))));
+      image = await this.#decode(index, source, header, shrink);
     } catch (error) {
       return reasonOf(error);
     }
+    const covered = coveredSize(header, shrink);
     for (const [view, plan] of plans.entries()) {
-      applyCrop(image, size, plan, views[view] as Uint8Array, row * 3 * plan.size * plan.size);
+      applyCrop(image, covered, plan, views[view] as Uint8Array, row * 3 * plan.size * plan.size);
     }
     return undefined;
   }
 
-  async #decode(index: number, source: SampleSource, size: ImageSize, shrink: Shrink): Promise<Raster> {
+  async #decode(index: number, source: SampleSource, header: ImageHeader, shrink: Shrink): Promise<Raster> {
     const key = index * 8 + shrink - 1;
     const known = this.#images.get(key);
     if (known) return known;
-    const image = await decodeSource(source, size, shrink);
+    const image = await decodeSource(source, header, shrink);
     const bytes = image.data.length + ENTRY_BYTES;
     if (bytes <= this.#room && !this.#images.has(key)) {
       this.#room -= bytes;
       this.#images.set(key, image);
-      this.#sizes.set(index, size);
+      this.#headers.set(index, header);
     }
     return image;
   }

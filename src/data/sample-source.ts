@@ -4,7 +4,7 @@
 
 import { open } from "node:fs/promises";
 import { renderDeadLeaves } from "./dead-leaves.js";
-import { decodeShrunk, type ImageSize, imageSize, type Raster, type Shrink } from "./image.js";
+import { decodeShrunk, type ImageHeader, type Raster, readHeader, type Shrink } from "./image.js";
 
 export type SampleSource =
   | { readonly kind: "file"; readonly path: string }
@@ -12,15 +12,15 @@ export type SampleSource =
   | { readonly kind: "planes"; readonly path: string; readonly offset: number; readonly side: number }
   | { readonly kind: "deadLeaves"; readonly seed: number; readonly index: number; readonly size: number };
 
-/** Size of a sample, from the header alone where it is a file. @throws Error when it is unreadable. */
-export async function sourceSize(source: SampleSource): Promise<ImageSize> {
+/** Size of a sample, without decoding it where it is a file. @throws Error when it is unreadable. */
+export async function sourceHeader(source: SampleSource): Promise<ImageHeader> {
   switch (source.kind) {
     case "file":
-      return imageSize(source.path);
+      return readHeader(source.path);
     case "planes":
-      return { width: source.side, height: source.side };
+      return { width: source.side, height: source.side, plainProfile: true, shrinkable: false };
     case "deadLeaves":
-      return { width: source.size, height: source.size };
+      return { width: source.size, height: source.size, plainProfile: true, shrinkable: false };
   }
 }
 
@@ -47,10 +47,10 @@ async function readPlanes(path: string, offset: number, side: number): Promise<R
  * The pixels of a sample at 1 / `shrink` of its size; sources that are not files are small and come whole.
  * @throws Error when the file is corrupt or incomplete.
  */
-export async function decodeSource(source: SampleSource, size: ImageSize, shrink: Shrink): Promise<Raster> {
+export async function decodeSource(source: SampleSource, header: ImageHeader, shrink: Shrink): Promise<Raster> {
   switch (source.kind) {
     case "file":
-      return decodeShrunk(source.path, size, shrink);
+      return decodeShrunk(source.path, header, shrink);
     case "planes":
       return readPlanes(source.path, source.offset, source.side);
     case "deadLeaves":
