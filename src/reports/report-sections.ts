@@ -68,7 +68,7 @@ export function runFacts(run: RunData, heading: string): Html {
       "Training",
       given(steps, (count) =>
         [
-          `${formatCount(count)}${planned} steps`,
+          `${formatCount(count)}${planned} ${count === 1 ? "step" : "steps"}`,
           given(info.batchSize, (batch) => `batch ${formatCount(batch)}`),
           seen === null ? undefined : `${formatLargeCount(seen)} images seen`,
           given(last?.epoch, (epoch) => `${formatCompact(epoch)} epochs`),
@@ -105,6 +105,7 @@ export function runFacts(run: RunData, heading: string): Html {
 export function headlineSection({ runs, evaluations }: ReportContext): Html | null {
   if (evaluations.length === 0) return null;
   const tables = r2Tables(evaluations);
+  const published = tables.some(({ rows }) => rows.some((row) => row.published));
   const conditions = [
     ...new Set(
       evaluations.map(
@@ -122,10 +123,10 @@ export function headlineSection({ runs, evaluations }: ReportContext): Html | nu
     "What the features know: R² of predicted transformation parameters",
     paragraphs([intro, ...conditions]),
     html`${tables.map(htmlR2Table)}`,
-    html`<p>Published rows: <a href="${PUBLISHED_SOURCE.url}">${PUBLISHED_SOURCE.citation}</a>, a selection; ${MISSING} marks what is not
-available.</p>`,
-    html`<h3>Difference in scale</h3>`,
-    paragraphs(scaleStatements(runs.map(({ run }) => run))),
+    published
+      ? html`<p>Published rows: <a href="${PUBLISHED_SOURCE.url}">${PUBLISHED_SOURCE.citation}</a>, a selection; ${MISSING} marks
+what is not available.</p><h3>Difference in scale</h3>${paragraphs(scaleStatements(runs.map(({ run }) => run)))}`
+      : null,
   );
 }
 

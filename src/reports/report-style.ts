@@ -51,7 +51,7 @@ details { margin: 12px 0 0; }
 summary { cursor: pointer; font-weight: 600; }
 details[open] > summary { margin-bottom: 12px; }
 footer { color: #4a515c; font-size: 14px; }
-@media (max-width: 600px) { main { padding: 12px 10px 40px; } section, header { padding: 16px 14px; } h1 { font-size: 23px; } .facts > div { grid-template-columns: 7em minmax(0, 1fr); } }
+@media (max-width: 600px) { main { padding: 12px 10px 40px; } section, header { padding: 16px 14px; } h1 { font-size: 23px; } .facts > div { grid-template-columns: 7em minmax(0, 1fr); } .r2 { font-size: 12px; } .r2 td, .r2 thead th, .r2 tbody th { padding: 5px 3px; } .r2 td { white-space: normal; } .r2 th:first-child { min-width: 7.5em; } }
 @media print {
   @page { margin: 14mm; }
   body { background: #fff; font-size: 11pt; }

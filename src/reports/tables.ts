@@ -151,7 +151,8 @@ export function terminalR2Tables(
 /** One R² table as HTML, scrolling sideways by itself where the page is narrow. */
 export function htmlR2Table({ title, rows }: R2Table): Html {
   const withKnn = rows.some((row) => row.knn !== MISSING);
-  const cell = (text: string) => html`<td>${text}</td>`;
+  // On a narrow page a cell breaks before its deviation, never inside it.
+  const cell = (text: string) => html`<td>${text.replace("± ", "±\u00a0")}</td>`;
   return html`<div class="scroll"><table class="r2"><caption>${title}</caption>
 <thead><tr><th scope="col">Encoder</th>${SCORES.map((score) => html`<th scope="col">${SCORE_TITLES[score]}</th>`)}${
     withKnn ? html`<th scope="col">k-NN</th>` : ""

@@ -53,7 +53,7 @@ function message(writer: BinaryWriter, field: number, fill: (inner: BinaryWriter
 function encodeEvent(step: number, wallTime: number, fill: (event: BinaryWriter) => void): Uint8Array {
   const event = new BinaryWriter();
   event.tag(EVENT.wallTime, WireType.Bit64).double(wallTime);
-  event.tag(EVENT.step, WireType.Varint).int64(step);
+  if (step !== 0) event.tag(EVENT.step, WireType.Varint).int64(step);
   fill(event);
   return event.finish();
 }

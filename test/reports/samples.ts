@@ -1,0 +1,57 @@
+/** @file Small made-up rows for the tests of reports/. */
+
+import type { EvaluationRecord, MetricsRow, RunData, Score } from "#src/reports/index.js";
+
+export function metricsRow(step: number, changes: Partial<MetricsRow> = {}): MetricsRow {
+  return {
+    step,
+    epoch: step / 10,
+    time: "2026-11-23T20:00:00.000Z",
+    seconds: step * 0.5,
+    loss: { total: 2 - step * 0.04, variance: 0.5 },
+    learningRate: 0.001,
+    imagesPerSecond: 400,
+    dataWaitFraction: 0.02,
+    ...changes,
+  };
+}
+
+/** R² 0.1·(1…4) plus `offset` for the tasks in table order, their mean, and 0.01 as every deviation. */
+export function evaluation(
+  encoder: string,
+  offset = 0,
+  changes: Partial<EvaluationRecord> = {},
+): EvaluationRecord {
+  const score = (value: number) => ({ mean: value + offset, std: 0.01, perParameter: { a: value } });
+  const r2: Record<Score, ReturnType<typeof score>> = {
+    rotation: score(0.1),
+    color: score(0.2),
+    blur: score(0.3),
+    translation: score(0.4),
+    mean: score(0.25),
+  };
+  return {
+    protocol: "paper-zero-fill",
+    name: encoder,
+    encoder,
+    features: "mean",
+    seed: 0,
+    data: "synthetic",
+    split: { train: 800, validation: 100, test: 200 },
+    repeats: 3,
+    seconds: 4,
+    r2,
+    ...changes,
+  };
+}
+
+export function runData(method: string, changes: Partial<RunData> = {}): RunData {
+  return {
+    info: { name: method.toLowerCase(), method, seed: 0, batchSize: 64, steps: 20, imageSize: 32 },
+    config: { recipe: "quick-start" },
+    metrics: Array.from({ length: 20 }, (_, index) => metricsRow(index + 1)),
+    pictures: [],
+    evaluations: [],
+    ...changes,
+  };
+}
