@@ -59,6 +59,8 @@ footer { color: #4a515c; font-size: 14px; }
   section, header { border: 0; padding: 0; margin: 0 0 18pt; }
   h2, h3 { break-after: avoid; }
   tr { break-inside: avoid; }
+  section > p, .legend { break-after: avoid; }
+  .pictures { grid-template-columns: 1fr 1fr; }
   table { font-size: 9pt; }
   .scroll { overflow: visible; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
