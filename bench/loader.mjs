@@ -34,10 +34,13 @@ async function writePhoto(path, index, { width, height, detail, noise }) {
     .toBuffer();
   if (noise > 0) {
     const noisy = new Uint8ClampedArray(pixels.length);
-    for (let i = 0; i < noisy.length; i++) noisy[i] = pixels[i] + noise * table[Math.imul(i, 0x9e3779b1) >>> 16];
+    for (let i = 0; i < noisy.length; i++)
+      noisy[i] = pixels[i] + noise * table[Math.imul(i, 0x9e3779b1) >>> 16];
     pixels = Buffer.from(noisy.buffer);
   }
-  const jpeg = await sharp(pixels, { raw: { width, height, channels: 3 } }).jpeg({ quality: 88 }).toBuffer();
+  const jpeg = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 88 })
+    .toBuffer();
   await writeFile(path, jpeg);
   return jpeg.length;
 }
@@ -74,7 +77,8 @@ try {
   const small = join(folder, "small");
   await mkdir(small);
   const smallCount = Number(values.small);
-  for (let i = 0; i < smallCount; i++) await writePhoto(join(small, `${i}.jpg`), i, { width: 32, height: 32, detail: 32, noise: 2 });
+  for (let i = 0; i < smallCount; i++)
+    await writePhoto(join(small, `${i}.jpg`), i, { width: 32, height: 32, detail: 32, noise: 2 });
   const smallSet = await openDataset(small);
   const builtIn = await openDataset(`synthetic:${smallCount}`);
   const two = (size, scale) => [crop(size, scale), crop(size, scale)];

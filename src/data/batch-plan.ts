@@ -52,7 +52,9 @@ export function trainingPlan({ length, batchSize, seed, shuffle, dropLast }: Tra
       order = Uint32Array.from(randomStream(seed, "order", epoch).permutation(length));
       orderEpoch = epoch;
     }
-    const indices = Int32Array.from({ length: count }, (_, i) => (shuffle ? (order[start + i] as number) : start + i));
+    const indices = Int32Array.from({ length: count }, (_, i) =>
+      shuffle ? (order[start + i] as number) : start + i,
+    );
     return { epoch, indices };
   };
 }

@@ -131,7 +131,13 @@ export function reductionOf(plan: CropPlan): number {
  * @param image The image, or a smaller version of it.
  * @param covered Size of what `image` shows, in the pixels that the plan was made for: the image's own size if it is whole.
  */
-export function applyCrop(image: Raster, covered: ImageSize, plan: CropPlan, out: Uint8Array, offset = 0): void {
+export function applyCrop(
+  image: Raster,
+  covered: ImageSize,
+  plan: CropPlan,
+  out: Uint8Array,
+  offset = 0,
+): void {
   const x = image.width / covered.width;
   const y = image.height / covered.height;
   const { left, top, width, height } = plan.box;

@@ -83,7 +83,11 @@ const MAX_LEAVES = 120;
 function drawColour(draw: RandomStream, palette: readonly Colour[]): Colour {
   const [r, g, b] = palette[draw.integer(palette.length)] ?? [128, 128, 128];
   const light = draw.uniform(-45, 45);
-  return [r + light + draw.uniform(-18, 18), g + light + draw.uniform(-18, 18), b + light + draw.uniform(-18, 18)];
+  return [
+    r + light + draw.uniform(-18, 18),
+    g + light + draw.uniform(-18, 18),
+    b + light + draw.uniform(-18, 18),
+  ];
 }
 
 function drawLeaf(draw: RandomStream, size: number, palette: readonly Colour[], subject?: Subject): Leaf {
@@ -102,7 +106,11 @@ function drawLeaf(draw: RandomStream, size: number, palette: readonly Colour[], 
     angle: subject?.angle ?? angle,
     stretch: subject ? 1 : draw.uniform(0.5, 1),
     base: drawColour(draw, palette),
-    amplitude: [contrast * draw.uniform(0.5, 1), contrast * draw.uniform(0.5, 1), contrast * draw.uniform(0.5, 1)],
+    amplitude: [
+      contrast * draw.uniform(0.5, 1),
+      contrast * draw.uniform(0.5, 1),
+      contrast * draw.uniform(0.5, 1),
+    ],
     grain: (subject?.angle ?? angle) + draw.uniform(-0.2, 0.2),
     frequency: (2 * Math.PI) / wave,
     phase: draw.uniform(0, 2 * Math.PI),

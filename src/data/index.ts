@@ -18,4 +18,4 @@ export {
 export { type OpenDatasetOptions, openDataset } from "./open-dataset.js";
 export type { Interpolation } from "./resample.js";
 export type { SampleSource } from "./sample-source.js";
-export { type Skipped, SkipLog } from "./skip-log.js";
+export { SkipLog, type Skipped } from "./skip-log.js";

@@ -35,8 +35,12 @@ class LoaderThread {
       else pending?.resolve(result);
       this.#hold();
     });
-    this.#worker.on("error", (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
-    this.#worker.on("exit", () => this.#fail(new Error("The loader thread ended before it had read its samples.")));
+    this.#worker.on("error", (error) =>
+      this.#fail(error instanceof Error ? error : new Error(String(error))),
+    );
+    this.#worker.on("exit", () =>
+      this.#fail(new Error("The loader thread ended before it had read its samples.")),
+    );
     this.#hold();
   }
 
@@ -102,19 +106,28 @@ export class LoaderPool {
 }
 
 /** Puts the rows of several results where they belong: row `r` of part `p` becomes row `rowsOf[p][r]`. */
-function mergeRows(parts: readonly ReadResult[], rowsOf: readonly (readonly number[])[], count: number): ReadResult {
+function mergeRows(
+  parts: readonly ReadResult[],
+  rowsOf: readonly (readonly number[])[],
+  count: number,
+): ReadResult {
   const views: Uint8Array<ArrayBuffer>[] = [];
   for (const [p, part] of parts.entries()) {
     const rows = rowsOf[p] as readonly number[];
     for (const [v, view] of part.views.entries()) {
       if (rows.length === 0) continue;
       const bytes = view.length / rows.length;
-      const merged = (views[v] ??= new Uint8Array(count * bytes));
-      for (const [r, row] of rows.entries()) merged.set(view.subarray(r * bytes, (r + 1) * bytes), row * bytes);
+      const merged = views[v] ?? new Uint8Array(count * bytes);
+      views[v] = merged;
+      for (const [r, row] of rows.entries())
+        merged.set(view.subarray(r * bytes, (r + 1) * bytes), row * bytes);
     }
   }
   const failures = parts.flatMap((part, p) =>
-    part.failures.map(({ row, reason }) => ({ row: (rowsOf[p] as readonly number[])[row] as number, reason })),
+    part.failures.map(({ row, reason }) => ({
+      row: (rowsOf[p] as readonly number[])[row] as number,
+      reason,
+    })),
   );
   return { views, failures: failures.sort((a, b) => a.row - b.row) };
 }

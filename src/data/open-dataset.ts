@@ -55,6 +55,7 @@ export async function openDataset(spec: string, options: OpenDatasetOptions = {}
   const folder = resolve(spec);
   const entries = readFolder(folder);
   return (
-    openCifar(folder, entries, options.split ?? "train") ?? (await openImageFolder(folder, options.skippedFile))
+    openCifar(folder, entries, options.split ?? "train") ??
+    (await openImageFolder(folder, options.skippedFile))
   );
 }

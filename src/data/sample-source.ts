@@ -47,7 +47,11 @@ async function readPlanes(path: string, offset: number, side: number): Promise<R
  * The pixels of a sample at 1 / `shrink` of its size; sources that are not files are small and come whole.
  * @throws Error when the file is corrupt or incomplete.
  */
-export async function decodeSource(source: SampleSource, header: ImageHeader, shrink: Shrink): Promise<Raster> {
+export async function decodeSource(
+  source: SampleSource,
+  header: ImageHeader,
+  shrink: Shrink,
+): Promise<Raster> {
   switch (source.kind) {
     case "file":
       return decodeShrunk(source.path, header, shrink);

@@ -14,7 +14,9 @@ const MAX_SKIPPED_SHARE = 0.1;
 
 /** A name with a line break or a tab must not break the line format of `skipped.txt`. */
 function printable(name: string): string {
-  return name.replace(/[\t\r\n\\]/g, (c) => (c === "\t" ? "\\t" : c === "\n" ? "\\n" : c === "\r" ? "\\r" : "\\\\"));
+  return name.replace(/[\t\r\n\\]/g, (c) =>
+    c === "\t" ? "\\t" : c === "\n" ? "\\n" : c === "\r" ? "\\r" : "\\\\",
+  );
 }
 
 export class SkipLog {

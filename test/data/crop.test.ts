@@ -3,7 +3,14 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { applyCrop, type CropPlan, checkCropSpec, planCrop, randomResizedBox, reductionOf } from "#src/data/crop.js";
+import {
+  applyCrop,
+  type CropPlan,
+  checkCropSpec,
+  planCrop,
+  randomResizedBox,
+  reductionOf,
+} from "#src/data/crop.js";
 import { coveredSize, decodeShrunk, type Raster, readHeader, shrinkFor } from "#src/data/image.js";
 import { randomStream } from "#src/random.js";
 
@@ -45,7 +52,10 @@ function raster([width, height]: [number, number], base64: string): Raster {
 /** [H, W, 3] to [3, H, W]. */
 function toPlanes(pixels: Uint8Array): Uint8Array {
   const area = pixels.length / 3;
-  return Uint8Array.from({ length: pixels.length }, (_, i) => pixels[(i % area) * 3 + Math.floor(i / area)] ?? 0);
+  return Uint8Array.from(
+    { length: pixels.length },
+    (_, i) => pixels[(i % area) * 3 + Math.floor(i / area)] ?? 0,
+  );
 }
 
 function planOf([left, top, width, height]: number[], size: number): CropPlan {
@@ -75,38 +85,44 @@ describe("Resize and CenterCrop equal torchvision's, every bit", () => {
 });
 
 describe("random boxes equal torchvision's for the same random numbers", () => {
-  it.each(fixture.random_boxes.map((c, i) => [i, c] as const))("case %i", (_, { source, scale, ratio, draws, box }) => {
-    const left = [...draws];
-    const take = () => left.shift() ?? Number.NaN;
-    const [width, height] = source;
-    const found = randomResizedBox({ width, height }, scale, ratio, { uniform: take, integer: take });
-    expect([found.left, found.top, found.width, found.height]).toEqual(box);
-    expect(left).toEqual([]);
-  });
+  it.each(fixture.random_boxes.map((c, i) => [i, c] as const))(
+    "case %i",
+    (_, { source, scale, ratio, draws, box }) => {
+      const left = [...draws];
+      const take = () => left.shift() ?? Number.NaN;
+      const [width, height] = source;
+      const found = randomResizedBox({ width, height }, scale, ratio, { uniform: take, integer: take });
+      expect([found.left, found.top, found.width, found.height]).toEqual(box);
+      expect(left).toEqual([]);
+    },
+  );
 });
 
 describe("crops of an image that was decoded smaller", () => {
   const jpeg = bytes(fixture.shrunk.jpeg);
-  it.each(fixture.shrunk.cases.map((c) => [c.box, c] as const))("box %j", async (_, { box, size, expected }) => {
-    const header = await readHeader(jpeg);
-    expect([header.width, header.height]).toEqual(fixture.shrunk.source);
-    const plan = planOf(box, size);
-    const shrink = shrinkFor(header, reductionOf(plan));
-    expect(shrink).toBeGreaterThan(1);
-    const image = await decodeShrunk(jpeg, header, shrink);
-    const wanted = toPlanes(bytes(expected));
-    const meanDifference = (shift: number) => {
-      const out = new Uint8Array(3 * size ** 2);
-      const left = plan.box.left + (shift * plan.box.width) / size;
-      applyCrop(image, coveredSize(header, shrink), { ...plan, box: { ...plan.box, left } }, out);
-      return out.reduce((sum, value, i) => sum + Math.abs(value - (wanted[i] ?? 0)), 0) / out.length;
-    };
-    // The decoder averages blocks where Pillow's filter overlaps: texture near the limit differs a little,
-    expect(meanDifference(0)).toBeLessThan(2.5);
-    // but nothing is displaced: a quarter of an output pixel to either side would be worse.
-    expect(meanDifference(0)).toBeLessThan(meanDifference(0.25));
-    expect(meanDifference(0)).toBeLessThan(meanDifference(-0.25));
-  });
+  it.each(fixture.shrunk.cases.map((c) => [c.box, c] as const))(
+    "box %j",
+    async (_, { box, size, expected }) => {
+      const header = await readHeader(jpeg);
+      expect([header.width, header.height]).toEqual(fixture.shrunk.source);
+      const plan = planOf(box, size);
+      const shrink = shrinkFor(header, reductionOf(plan));
+      expect(shrink).toBeGreaterThan(1);
+      const image = await decodeShrunk(jpeg, header, shrink);
+      const wanted = toPlanes(bytes(expected));
+      const meanDifference = (shift: number) => {
+        const out = new Uint8Array(3 * size ** 2);
+        const left = plan.box.left + (shift * plan.box.width) / size;
+        applyCrop(image, coveredSize(header, shrink), { ...plan, box: { ...plan.box, left } }, out);
+        return out.reduce((sum, value, i) => sum + Math.abs(value - (wanted[i] ?? 0)), 0) / out.length;
+      };
+      // The decoder averages blocks where Pillow's filter overlaps: texture near the limit differs a little,
+      expect(meanDifference(0)).toBeLessThan(2.5);
+      // but nothing is displaced: a quarter of an output pixel to either side would be worse.
+      expect(meanDifference(0)).toBeLessThan(meanDifference(0.25));
+      expect(meanDifference(0)).toBeLessThan(meanDifference(-0.25));
+    },
+  );
 });
 
 describe("planned crops", () => {
@@ -145,7 +161,11 @@ describe("planned crops", () => {
   it("of a plain colour have this colour, whatever the filter", () => {
     const image: Raster = { width: 9, height: 7, channels: 3, data: new Uint8Array(9 * 7 * 3).fill(137) };
     for (const interpolation of ["bilinear", "bicubic"] as const) {
-      const plan = planCrop({ kind: "resizeCenterCrop", resize: 20, size: 16, interpolation }, image, randomStream(0));
+      const plan = planCrop(
+        { kind: "resizeCenterCrop", resize: 20, size: 16, interpolation },
+        image,
+        randomStream(0),
+      );
       const out = new Uint8Array(3 * 16 * 16);
       applyCrop(image, image, plan, out);
       expect(new Set(out)).toEqual(new Set([137]));
@@ -160,7 +180,10 @@ describe("a crop spec that cannot be meant", () => {
     [{ kind: "randomResizedCrop", size: 8, scale: [0.5, 2] }, /scale is \[0.5,2\]/],
     [{ kind: "randomResizedCrop", size: 8, ratio: [2, 1] }, /ratio is \[2,1\], expected .* low <= high/],
     [{ kind: "randomResizedCrop", size: 8, flip: 1.5 }, /flip is 1.5, expected a probability/],
-    [{ kind: "resizeCenterCrop", resize: 16, size: 32 }, /resize is 16, expected an integer of at least size \(32\)/],
+    [
+      { kind: "resizeCenterCrop", resize: 16, size: 32 },
+      /resize is 16, expected an integer of at least size \(32\)/,
+    ],
   ] as const)("%j", (spec, message) => {
     expect(() => checkCropSpec(spec)).toThrow(message);
   });

@@ -14,7 +14,14 @@ describe("a folder of images", () => {
   it("is listed deep, sorted, recognised by content, without hidden files", async () => {
     const folder = temporaryFolder();
     const png = await picture(0).png().toBuffer();
-    for (const name of ["b/2.png", "b/10.png", "a/x/y/deep.PNG", "a/without-extension", ".git/x.png", "Thumbs.db"]) {
+    for (const name of [
+      "b/2.png",
+      "b/10.png",
+      "a/x/y/deep.PNG",
+      "a/without-extension",
+      ".git/x.png",
+      "Thumbs.db",
+    ]) {
       put(folder, name, png);
     }
     const dataset = await openDataset(folder);
@@ -104,7 +111,9 @@ describe("unusable files", () => {
     const folder = temporaryFolder();
     put(folder, "a.txt", "x");
     put(folder, "b.png", "");
-    await expect(openDataset(folder)).rejects.toThrow(/No image is left in .*: all 2 files are unusable: a\.txt/);
+    await expect(openDataset(folder)).rejects.toThrow(
+      /No image is left in .*: all 2 files are unusable: a\.txt/,
+    );
   });
 });
 
@@ -132,33 +141,41 @@ describe("nothing to open", () => {
     if (process.platform === "win32") return false;
     try {
       const code = `await import(${JSON.stringify(import.meta.resolve("#src/data/index.js"))})`;
-      execFileSync(process.execPath, ["--input-type=module", "-e", code], { ...(isRoot && other), stdio: "ignore" });
+      execFileSync(process.execPath, ["--input-type=module", "-e", code], {
+        ...(isRoot && other),
+        stdio: "ignore",
+      });
       return true;
     } catch {
       return false;
     }
   };
-  it.skipIf(!canRun())("a folder and a file without permission (needs another user that can read the package)", async () => {
-    const folder = temporaryFolder();
-    await putPictures(folder, 12);
-    chmodSync(folder, 0o755);
-    mkdirSync(join(folder, "locked"));
-    chmodSync(join(folder, "locked"), 0o000);
-    chmodSync(join(folder, "03.png"), 0o000);
-    const code = `
+  it.skipIf(!canRun())(
+    "a folder and a file without permission (needs another user that can read the package)",
+    async () => {
+      const folder = temporaryFolder();
+      await putPictures(folder, 12);
+      chmodSync(folder, 0o755);
+      mkdirSync(join(folder, "locked"));
+      chmodSync(join(folder, "locked"), 0o000);
+      chmodSync(join(folder, "03.png"), 0o000);
+      const code = `
       const { openDataset } = await import(${JSON.stringify(import.meta.resolve("#src/data/index.js"))});
       const message = (spec) => openDataset(spec).then((d) => d.skips.entries, (error) => error.message);
       const folder = process.argv[1];
       console.log(JSON.stringify([await message(folder + "/locked"), await message(folder)]));`;
-    const out = execFileSync(process.execPath, ["--input-type=module", "-e", code, folder], {
-      ...(isRoot && other),
-      encoding: "utf8",
-    });
-    const [locked, partly] = JSON.parse(out);
-    expect(locked).toMatch(/The folder .*locked cannot be read: permission denied/);
-    expect(partly).toMatch(/2 of 13 files .*locked \(.*permission denied.*\), 03\.png \(permission denied\)/);
-    chmodSync(join(folder, "locked"), 0o755);
-  });
+      const out = execFileSync(process.execPath, ["--input-type=module", "-e", code, folder], {
+        ...(isRoot && other),
+        encoding: "utf8",
+      });
+      const [locked, partly] = JSON.parse(out);
+      expect(locked).toMatch(/The folder .*locked cannot be read: permission denied/);
+      expect(partly).toMatch(
+        /2 of 13 files .*locked \(.*permission denied.*\), 03\.png \(permission denied\)/,
+      );
+      chmodSync(join(folder, "locked"), 0o755);
+    },
+  );
 });
 
 describe("CIFAR binaries", () => {
@@ -170,7 +187,11 @@ describe("CIFAR binaries", () => {
     put(folder, "data_batch_1.bin", Buffer.concat([record([3], 7), record([9], 11)]));
     put(folder, "data_batch_2.bin", record([0], 13));
     put(folder, "test_batch.bin", record([5], 17));
-    put(folder, "batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
+    put(
+      folder,
+      "batches.meta.txt",
+      "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n",
+    );
     const train = await openDataset(folder);
     expect([0, 1, 2].map((i) => train.classes?.[train.label(i) ?? -1])).toEqual(["cat", "truck", "airplane"]);
     expect(names(train)).toEqual(["data_batch_1.bin#0", "data_batch_1.bin#1", "data_batch_2.bin#0"]);
@@ -178,7 +199,9 @@ describe("CIFAR binaries", () => {
     expect([width, height]).toEqual([32, 32]);
     // Red, green, blue of pixel (x 5, y 2): planes of 1024 bytes behind one label byte.
     const at = 2 * 32 + 5;
-    expect([...data.subarray(3 * at, 3 * at + 3)]).toEqual([0, 1, 2].map((c) => ((1 + c * 1024 + at) * 11) & 255));
+    expect([...data.subarray(3 * at, 3 * at + 3)]).toEqual(
+      [0, 1, 2].map((c) => ((1 + c * 1024 + at) * 11) & 255),
+    );
     const test = await openDataset(folder, { split: "test" });
     expect([test.length, test.label(0)]).toEqual([1, 5]);
   });
@@ -199,7 +222,9 @@ describe("CIFAR binaries", () => {
       /test_batch\.bin has 3000 bytes, expected a multiple of 3073 .*download it again/,
     );
     put(folder, "test_batch.bin", record([77], 17));
-    await expect(openDataset(folder, { split: "test" })).rejects.toThrow(/record 0 has label 77, expected 0 to 9/);
+    await expect(openDataset(folder, { split: "test" })).rejects.toThrow(
+      /record 0 has label 77, expected 0 to 9/,
+    );
   });
 });
 
@@ -224,7 +249,8 @@ describe("synthetic images", () => {
   it("show all classes about equally often", async () => {
     const dataset = await openDataset("synthetic:1600");
     const counts = new Map<number | undefined, number>();
-    for (let i = 0; i < dataset.length; i++) counts.set(dataset.label(i), (counts.get(dataset.label(i)) ?? 0) + 1);
+    for (let i = 0; i < dataset.length; i++)
+      counts.set(dataset.label(i), (counts.get(dataset.label(i)) ?? 0) + 1);
     expect(counts.size).toBe(8);
     // Five standard deviations of a binomial around 200.
     for (const count of counts.values()) expect(Math.abs(count - 200)).toBeLessThan(66);
@@ -247,25 +273,35 @@ describe("synthetic images", () => {
     }
     const [red = [], green = []] = values;
     const mean = (v: number[]) => v.reduce((s, n) => s + n, 0) / v.length;
-    const covariance = (p: number[], q: number[]) => mean(p.map((v, i) => (v - mean(p)) * ((q[i] ?? 0) - mean(q))));
-    expect(covariance(red, green) / Math.sqrt(covariance(red, red) * covariance(green, green))).toBeGreaterThan(0.99);
+    const covariance = (p: number[], q: number[]) =>
+      mean(p.map((v, i) => (v - mean(p)) * ((q[i] ?? 0) - mean(q))));
+    expect(
+      covariance(red, green) / Math.sqrt(covariance(red, red) * covariance(green, green)),
+    ).toBeGreaterThan(0.99);
   });
 
   it.each(["synthetic:0", "synthetic:many", "synthetic:-5", "synthetic:1.5"])("refuse %s", async (spec) => {
     await expect(openDataset(spec)).rejects.toThrow(`${spec}: expected a number of images`);
   });
   it("refuse a size of 4 px", async () => {
-    await expect(openDataset("synthetic", { synthetic: { size: 4 } })).rejects.toThrow("expected a size from 8 to 4096");
+    await expect(openDataset("synthetic", { synthetic: { size: 4 } })).rejects.toThrow(
+      "expected a size from 8 to 4096",
+    );
   });
 });
 
 it("counts steps of an epoch", () => {
-  expect([stepsPerEpoch(10, 4, true), stepsPerEpoch(10, 4, false), stepsPerEpoch(8, 4, false)]).toEqual([2, 3, 2]);
+  expect([stepsPerEpoch(10, 4, true), stepsPerEpoch(10, 4, false), stepsPerEpoch(8, 4, false)]).toEqual([
+    2, 3, 2,
+  ]);
 });
 
-const cifarFolder = process.env["INBETWEEN_TEST_CIFAR"] ?? "";
-it.skipIf(!existsSync(cifarFolder))("opens real CIFAR-10 JPEGs (INBETWEEN_TEST_CIFAR names no folder)", async () => {
-  const dataset = await openDataset(join(cifarFolder, "test"));
-  expect([dataset.length, dataset.classes?.length, dataset.skips.count]).toEqual([10_000, 10, 0]);
-  expect((await dataset.decode(1234)).data.length).toBe(3072);
-});
+const cifarFolder = process.env.INBETWEEN_TEST_CIFAR ?? "";
+it.skipIf(!existsSync(cifarFolder))(
+  "opens real CIFAR-10 JPEGs (INBETWEEN_TEST_CIFAR names no folder)",
+  async () => {
+    const dataset = await openDataset(join(cifarFolder, "test"));
+    expect([dataset.length, dataset.classes?.length, dataset.skips.count]).toEqual([10_000, 10, 0]);
+    expect((await dataset.decode(1234)).data.length).toBe(3072);
+  },
+);

@@ -24,12 +24,18 @@ export function put(folder: string, name: string, data: Uint8Array | string): st
 /** A picture of its own for each `index`: a gradient with noise, so that truncation is noticed. */
 export function picture(index: number, width = 40, height = 30): Sharp {
   const data = new Uint8Array(width * height * 3);
-  for (let i = 0; i < data.length; i++) data[i] = (i * (index + 1) + (Math.imul(i + index, 2654435761) >>> 27)) & 255;
+  for (let i = 0; i < data.length; i++)
+    data[i] = (i * (index + 1) + (Math.imul(i + index, 2654435761) >>> 27)) & 255;
   return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
 /** Writes `count` PNG files `00.png`, `01.png`, … */
-export async function putPictures(folder: string, count: number, width?: number, height?: number): Promise<void> {
+export async function putPictures(
+  folder: string,
+  count: number,
+  width?: number,
+  height?: number,
+): Promise<void> {
   for (let i = 0; i < count; i++) {
     put(folder, `${String(i).padStart(2, "0")}.png`, await picture(i, width, height).png().toBuffer());
   }

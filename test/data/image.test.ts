@@ -30,7 +30,12 @@ describe("decodes to 8-bit sRGB with three channels", () => {
     ["palette PNG", () => plain().png({ palette: true }), [200, 100, 40], 0],
     ["half transparent", () => plain().ensureAlpha(0.5).png(), [100, 50, 20], 1],
     ["transparent", () => plain().ensureAlpha(0).png(), [0, 0, 0], 0],
-    ["JPEG with an sRGB profile", () => plain().withIccProfile("srgb").jpeg({ quality: 95 }), [200, 100, 40], 3],
+    [
+      "JPEG with an sRGB profile",
+      () => plain().withIccProfile("srgb").jpeg({ quality: 95 }),
+      [200, 100, 40],
+      3,
+    ],
     // The file holds P3 numbers of the same colour: only a conversion finds the sRGB ones again.
     ["PNG with a P3 profile", () => plain().withIccProfile("p3").png(), [200, 100, 40], 3],
   ] as const)("%s", async (_, make, colour, tolerance) => {
@@ -52,7 +57,11 @@ describe("decodes to 8-bit sRGB with three channels", () => {
     const red = sharp({ create: { width: 6, height: 6, channels: 3, background: "#ff0000" } });
     const blue = sharp({ create: { width: 6, height: 6, channels: 3, background: "#0000ff" } });
     const frames = [await red.png().toBuffer(), await blue.png().toBuffer()];
-    const image = await decodeImage(await sharp(frames, { join: { animated: true } }).gif().toBuffer());
+    const image = await decodeImage(
+      await sharp(frames, { join: { animated: true } })
+        .gif()
+        .toBuffer(),
+    );
     expect([image.width, image.height]).toEqual([6, 6]);
     expect([...image.data.subarray(0, 3)]).toEqual([255, 0, 0]);
   });
@@ -98,7 +107,9 @@ describe("decodes to 8-bit sRGB with three channels", () => {
 describe("large images", () => {
   it("are decoded down to what is asked for, no smaller", async () => {
     const file = await picture(1, 1000, 704).jpeg().toBuffer();
-    const sizes = await Promise.all([704, 352, 200, 100, 10].map((minSize) => decodeImage(file, { minSize })));
+    const sizes = await Promise.all(
+      [704, 352, 200, 100, 10].map((minSize) => decodeImage(file, { minSize })),
+    );
     expect(sizes.map((image) => image.height)).toEqual([704, 352, 352, 176, 88]);
   });
 
@@ -128,7 +139,12 @@ function bomb(side: number): Buffer {
   header.set([8, 2, 0, 0, 0], 8);
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   const data = deflateSync(Buffer.alloc(1 << 20));
-  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", data), chunk("IEND", Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk("IHDR", header),
+    chunk("IDAT", data),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
 }
 
 describe("refuses", () => {
@@ -156,7 +172,9 @@ describe("encodePng and contactSheet", () => {
     expect(new Uint8Array(image.data)).toEqual(pixels);
   });
   it("refuses a wrong number of bytes", async () => {
-    await expect(encodePng(new Uint8Array(10), 5, 3)).rejects.toThrow("10 bytes given, expected 45 (3 x 5 x 3)");
+    await expect(encodePng(new Uint8Array(10), 5, 3)).rejects.toThrow(
+      "10 bytes given, expected 45 (3 x 5 x 3)",
+    );
   });
   it("places images row by row", async () => {
     const tile = (value: number) => ({

@@ -4,10 +4,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import {
+  type Batch,
   type CropSpec,
   createLoader,
   createSequentialLoader,
-  type Batch,
   type Loader,
   type LoaderOptions,
   openDataset,
@@ -220,7 +220,10 @@ describe("a sequential loader", () => {
 
 describe("options that cannot be meant", () => {
   it.each([
-    [{ batchSize: 64 }, /batch size 64 is larger than the data set synthetic \(10 images\): .* at most 10, or add images/],
+    [
+      { batchSize: 64 },
+      /batch size 64 is larger than the data set synthetic \(10 images\): .* at most 10, or add images/,
+    ],
     [{ batchSize: 0 }, /batch size is 0, expected a positive integer/],
     [{ views: [] }, /No view was asked for/],
     [{ workers: 0 }, /workers is 0, expected an integer of at least 1/],
