@@ -4,12 +4,13 @@ import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import type { HostValue } from "./host-value.js";
+import { detached, type HostValue, ownsBuffer } from "./host-value.js";
 import type { ProfileRow } from "./profile.js";
 import { type CompiledProgram, compileProgram, type ProgramDefinition } from "./program.js";
+import { type Call, type Reply, STARTED } from "./protocol.js";
+import { type Adapter, checkProvider, nodesOnCpu } from "./provider-check.js";
 import { type DeviceSettings, defaultThreads, ProviderError, targets } from "./providers.js";
-import type { CompileOptions, RunResult } from "./session-host.js";
-import type { Call, Reply } from "./worker.js";
+import type { LoadOptions, RunResult } from "./session-host.js";
 
 export interface DeviceOptions extends Partial<DeviceSettings> {}
 
@@ -31,92 +32,139 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Runs programs on one execution provider. Close it when done: it holds a thread and memory. */
+type Send = (
+  method: Call["method"],
+  args: readonly unknown[],
+  transfer?: readonly ArrayBuffer[],
+) => Promise<unknown>;
+
+/**
+ * Runs programs on one execution provider. Calls run one after another in the order in which they were made. An open
+ * device that has nothing to do does not keep the process alive; close it to free its memory.
+ */
 export class Device {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #calls = 0;
   #failure: Error | undefined;
+  #closing: Promise<void> | undefined;
 
-  private constructor(readonly settings: DeviceSettings) {
+  private constructor(
+    readonly settings: DeviceSettings,
+    /** The GPU, where the system tells it. */
+    readonly adapter: Adapter | undefined,
+  ) {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: settings });
     this.#worker.on("message", (reply: Reply) => this.#settle(reply));
-    this.#worker.on("error", (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
-    this.#worker.on("exit", (code) => this.#fail(new Error(`the device's worker ended (exit code ${code})`)));
+    this.#worker.on("error", (error: Error) => this.#fail(`failed: ${error.message}`, error));
+    this.#worker.on("exit", (code) => this.#fail(`ended unexpectedly (exit code ${code})`));
   }
 
   /** Starts a provider. @throws ProviderError when it cannot run on this machine, with the reason. */
   static async open({ provider = "cpu", threads = defaultThreads() }: DeviceOptions = {}): Promise<Device> {
-    const device = new Device({ provider, threads });
+    if (!Object.hasOwn(targets, provider)) {
+      throw new ProviderError(`no provider "${provider}"; there are ${Object.keys(targets).join(" and ")}`);
+    }
+    const settings = { provider, threads };
+    const device = new Device(settings, await checkProvider(settings));
     try {
-      await new Promise<unknown>((resolve, reject) => device.#pending.set(-1, { resolve, reject }));
+      await device.#reply(STARTED);
     } catch (error) {
       await device.close();
-      throw new ProviderError((error as Error).message);
+      throw new ProviderError((error as Error).message, { cause: error });
     }
     return device;
   }
 
-  /** Traces, lowers and loads a program. */
+  /** Traces, lowers and loads a program. @throws Error naming the program when the provider does not load it. */
   async compile(definition: ProgramDefinition, options: ProgramOptions = {}): Promise<Program> {
     return this.load(compileProgram(definition, targets[this.settings.provider]), options);
   }
 
   /** Loads a program that was compiled before. */
-  async load(program: CompiledProgram, { profile = false, optimize = true }: ProgramOptions = {}): Promise<Program> {
-    const compileOptions: CompileOptions = {
+  async load(
+    program: CompiledProgram,
+    { profile = false, optimize = true }: ProgramOptions = {},
+  ): Promise<Program> {
+    const options: LoadOptions = {
       optimize,
       ...(profile ? { profilePrefix: join(tmpdir(), `inbetween-profile-${randomUUID()}`) } : {}),
     };
-    const number = (await this.#call("load", [program, compileOptions])) as number;
+    const number = (await this.#call("load", [program, options])) as number;
     return new Program(program, (method, args, transfer) => this.#call(method, [number, ...args], transfer));
   }
 
-  /** Sets state by name (copied); a new name is added. */
+  /** Sets state by name (copied); a new name is added. @throws TypeError when a name is known with another type. */
   async setState(values: Readonly<Record<string, HostValue>>): Promise<void> {
-    await this.#call("setState", [values]);
+    await this.#call("setState", [detached(values)]);
   }
 
-  /** Copies of the current values of state. */
+  /** Copies of the current values of state. @throws TypeError when a name is not known. */
   async getState(names: readonly string[]): Promise<Record<string, HostValue>> {
     return (await this.#call("getState", [names])) as Record<string, HostValue>;
   }
 
-  async close(): Promise<void> {
-    if (!this.#failure) await this.#call("release", []).catch(() => undefined);
-    this.#failure ??= new Error("the device is closed");
-    await this.#worker.terminate();
+  /**
+   * The nodes of a program that run on the CPU although the device is another, as `Type (name)`: the provider has no
+   * kernel for them, and their operands are copied back and forth in every run. Loads the program in a process aside.
+   */
+  async nodesOnCpu({ compiled }: Program): Promise<string[]> {
+    return nodesOnCpu(compiled, this.settings);
+  }
+
+  /** Waits for the calls made so far, frees everything and ends the worker. Later calls are rejected. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  #call(method: Call["method"], args: readonly unknown[], transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
-    if (this.#failure) return Promise.reject(this.#failure);
+  async #end(): Promise<void> {
+    const released = this.#call("release", []).catch(() => undefined);
+    this.#failure ??= new Error("the device is closed");
+    await released;
+    await this.#worker.terminate();
+  }
+
+  async #call(
+    method: Call["method"],
+    args: readonly unknown[],
+    transfer?: readonly ArrayBuffer[],
+  ): Promise<unknown> {
+    if (this.#failure) throw this.#failure;
     const id = this.#calls++;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, method, args } satisfies Call, [...transfer]);
-    });
+    this.#worker.postMessage({ id, method, args } satisfies Call, [...(transfer ?? [])]);
+    return this.#reply(id);
+  }
+
+  #reply(id: number): Promise<unknown> {
+    this.#worker.ref();
+    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
   #settle({ id, result, error }: Reply): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#worker.unref();
     if (error) pending?.reject(error);
     else pending?.resolve(result);
   }
 
-  #fail(error: Error): void {
-    this.#failure ??= error;
+  #fail(what: string, cause?: Error): void {
+    this.#failure ??= new Error(`the device's worker ${what}; open a new device`, { cause });
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
   }
 }
 
 export interface RunOptions {
-  /** Hand the inputs' buffers over instead of copying them: the caller can no longer use them. */
+  /**
+   * Hand the inputs' buffers over instead of copying them: the caller can no longer use them. A view into a larger
+   * buffer is copied all the same.
+   */
   readonly transfer?: boolean;
 }
 
@@ -129,23 +177,24 @@ export class Program {
 
   constructor(
     readonly compiled: CompiledProgram,
-    private readonly call: (
-      method: "run" | "endProfiling",
-      args: readonly unknown[],
-      transfer?: readonly ArrayBuffer[],
-    ) => Promise<unknown>,
+    private readonly send: Send,
   ) {}
 
   /**
    * Runs once on the current state and returns the outputs; state updates stay on the device.
    * @throws TypeError when an input is missing or of another type.
+   * @throws Error when the provider fails; state that is updated in place may then be partly new.
    */
   async run(
     inputs: Readonly<Record<string, HostValue>> = {},
     { transfer = false }: RunOptions = {},
   ): Promise<Record<string, HostValue>> {
-    const buffers = transfer ? Object.values(inputs).map(({ data }) => data.buffer as ArrayBuffer) : [];
-    const result = (await this.call("run", [inputs], [...new Set(buffers)])) as RunResult;
+    const buffers = transfer
+      ? Object.values(inputs)
+          .filter(ownsBuffer)
+          .map(({ data }) => data.buffer as ArrayBuffer)
+      : [];
+    const result = (await this.send("run", [detached(inputs)], [...new Set(buffers)])) as RunResult;
     this.transfers.toDevice = result.bytesToDevice;
     this.transfers.fromDevice = result.bytesFromDevice;
     this.seconds = result.seconds;
@@ -154,6 +203,11 @@ export class Program {
 
   /** The time of each node over all runs so far, longest first; ends the profile. */
   async endProfiling(): Promise<ProfileRow[]> {
-    return (await this.call("endProfiling", [])) as ProfileRow[];
+    return (await this.send("endProfiling", [])) as ProfileRow[];
+  }
+
+  /** Frees the program's session; the state it used stays. The program can no longer run. */
+  async release(): Promise<void> {
+    await this.send("unload", []);
   }
 }

@@ -7,7 +7,18 @@
 import { type Graph, type Node, nodesOf, type Tensor } from "../graph/index.js";
 
 /** Operators that write element i after reading element i of a same-shaped operand and nothing else of it. */
-const elementwise = new Set(["add", "sub", "mul", "div", "maximum", "minimum", "where", "clamp", "neg", "sqrt"]);
+const elementwise = new Set([
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "maximum",
+  "minimum",
+  "where",
+  "clamp",
+  "neg",
+  "sqrt",
+]);
 
 /** Operators that hand their operand on without computing: readers behind them count as readers of the operand. */
 const transparent = new Set(["stopGradient", "reshape", "customVjp"]);

@@ -1,6 +1,13 @@
 /** @file Values on the host side of a program: what is fed, fetched, and put into state. */
 
-import { type DType, type HostArray, type HostArrays, sizeOf, type Shape } from "../graph/index.js";
+import {
+  type DType,
+  type HostArray,
+  type HostArrays,
+  type Shape,
+  sizeOf,
+  type TensorType,
+} from "../graph/index.js";
 
 /** A dense row-major array with its type. */
 export interface HostValue<D extends DType = DType> {
@@ -33,4 +40,27 @@ export function itemOf(value: HostValue): number {
     throw new RangeError(`expected one element, got the shape [${value.shape.join(", ")}]`);
   }
   return Number(item);
+}
+
+/** `float32[2, 3]` */
+export function showType({ dtype, shape }: TensorType): string {
+  return `${dtype}[${shape.join(", ")}]`;
+}
+
+/** Whether a value's array is alone in its buffer, and the buffer belongs to one thread. */
+export function ownsBuffer({ data }: HostValue): boolean {
+  return data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength;
+}
+
+/**
+ * Values that can be sent to another thread: a message carries whole buffers, so a view into a larger one (a file of
+ * weights, a pool) is copied out of it first; the runtime does not take shared memory, so that is copied too.
+ */
+export function detached(values: Readonly<Record<string, HostValue>>): Record<string, HostValue> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      ownsBuffer(value) ? value : ({ ...value, data: value.data.slice() } as HostValue),
+    ]),
+  );
 }

@@ -76,7 +76,10 @@ export function traceProgram(definition: ProgramDefinition) {
     }
   }
   const named = { ...outputs, ...mapKeys(updates, updateName) };
-  const graph = runPasses(makeGraph(named, [...Object.values(inputs), ...Object.values(state)]), definition.passes);
+  const graph = runPasses(
+    makeGraph(named, [...Object.values(inputs), ...Object.values(state)]),
+    definition.passes,
+  );
   return { graph, outputNames: Object.keys(outputs), stateNames: Object.keys(updates), state };
 }
 

@@ -1,10 +1,7 @@
-/** @file The execution providers: what each can lower, how its sessions and state are made. */
+/** @file The execution providers, and what each can lower. */
 
 import { availableParallelism } from "node:os";
-import type * as Ort from "onnxruntime-node";
 import type { Target } from "../graph/index.js";
-import { HostResidency } from "./residency.js";
-import { SessionHost } from "./session-host.js";
 
 export type ProviderName = "cpu" | "webgpu";
 
@@ -26,18 +23,4 @@ export class ProviderError extends Error {
 
 export function defaultThreads(): number {
   return availableParallelism();
-}
-
-/** Loads ONNX Runtime and prepares a provider. @throws ProviderError with what is missing. */
-export async function createSessionHost({ provider, threads }: DeviceSettings): Promise<SessionHost> {
-  const ort = await import("onnxruntime-node").then(
-    (module) => module as unknown as typeof Ort,
-    (cause: Error) => {
-      throw new ProviderError(
-        `onnxruntime-node could not be loaded on ${process.platform}/${process.arch}: ${cause.message}. ` +
-          "Install it with `npm install onnxruntime-node --ignore-scripts`.",
-      );
-    },
-  );
-  return new SessionHost(ort, { executionProviders: [provider], threads }, new HostResidency(ort));
 }

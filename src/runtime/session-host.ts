@@ -1,18 +1,14 @@
 /** @file Owns ONNX Runtime sessions and the state they share. Lives in the worker: a run blocks its thread. */
 
 import type * as Ort from "onnxruntime-node";
-import type { DType, HostArray, TensorType } from "../graph/index.js";
-import type { HostValue } from "./host-value.js";
+import { bytesPerElement, type HostArray, sizeOf, type TensorType } from "../graph/index.js";
+import { type HostValue, showType } from "./host-value.js";
 import { type ProfileRow, readProfile } from "./profile.js";
 import type { CompiledProgram } from "./program.js";
+import type { ProviderName } from "./providers.js";
 import type { Residency } from "./residency.js";
 
-export interface SessionOptions {
-  readonly executionProviders: readonly string[];
-  readonly threads: number;
-}
-
-export interface CompileOptions {
+export interface LoadOptions {
   /** Collect a profile until `endProfiling`; the prefix of its temporary file. */
   readonly profilePrefix?: string;
   /** Run the runtime's own graph optimiser (default) or lower exactly what was written. */
@@ -30,72 +26,98 @@ export interface RunResult {
 interface Loaded {
   readonly program: CompiledProgram;
   readonly session: Ort.InferenceSession;
-  readonly profilePrefix: string | undefined;
+  /** The profile being collected. */
+  profilePrefix: string | undefined;
 }
 
 export class SessionHost {
-  readonly #loaded: Loaded[] = [];
+  readonly #loaded = new Map<number, Loaded>();
+  #count = 0;
 
   constructor(
     private readonly ort: typeof Ort,
-    private readonly options: SessionOptions,
+    private readonly provider: ProviderName,
+    private readonly options: Ort.InferenceSession.SessionOptions,
     private readonly state: Residency,
   ) {}
 
   /** Creates a session; returns the program's number. */
-  async load(program: CompiledProgram, { profilePrefix, optimize = true }: CompileOptions = {}): Promise<number> {
-    for (const [name, type] of [...Object.entries(program.reads), ...program.updates.map(named)]) {
-      await this.state.declare(name, type);
-    }
+  async load(
+    program: CompiledProgram,
+    { profilePrefix, optimize = true }: LoadOptions = {},
+  ): Promise<number> {
+    for (const [name, { dtype, shape }] of Object.entries(program.reads))
+      this.state.declare(name, { dtype, shape });
+    for (const { name, dtype, shape } of program.updates) this.state.declare(name, { dtype, shape });
     const session = await this.ort.InferenceSession.create(program.model, {
-      executionProviders: [...this.options.executionProviders],
-      intraOpNumThreads: this.options.threads,
-      graphOptimizationLevel: optimize ? "all" : "disabled",
-      logSeverityLevel: 3,
+      ...this.options,
       ...this.state.sessionOptions(program),
+      ...(optimize ? {} : { graphOptimizationLevel: "disabled" as const }),
       ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+    }).catch((cause: Error) => {
+      throw new Error(
+        `program "${program.name}" could not be loaded on "${this.provider}": ${cause.message} ` +
+          "(printProgram(definition) lists its graph)",
+        { cause },
+      );
     });
-    this.#loaded.push({ program, session, profilePrefix });
-    return this.#loaded.length - 1;
+    const number = this.#count++;
+    this.#loaded.set(number, { program, session, profilePrefix });
+    return number;
   }
 
   async run(number: number, inputs: Readonly<Record<string, HostValue>>): Promise<RunResult> {
     const { program, session } = this.#get(number);
+    const bytes = { toDevice: 0, fromDevice: 0 };
     const feeds: Record<string, Ort.Tensor> = {};
-    let bytesToDevice = 0;
     for (const [name, type] of Object.entries(program.inputs)) {
-      const value = inputs[name];
-      if (!value) throw new TypeError(`program "${program.name}": input "${name}" (${show(type)}) was not fed`);
-      if (value.dtype !== type.dtype || value.shape.join() !== type.shape.join()) {
-        throw new TypeError(`program "${program.name}": input "${name}" is ${show(type)}, got ${show(value)}`);
-      }
-      feeds[name] = this.tensor(value);
-      bytesToDevice += value.data.byteLength;
+      feeds[name] = this.#feed(program, name, type, inputs[name]);
+      bytes.toDevice += sizeInBytes(type);
     }
-    for (const name of Object.keys(program.reads)) feeds[name] = this.state.tensor(name);
+    for (const [name, type] of Object.entries(program.reads)) {
+      const current = await this.state.current(name);
+      if (!this.state.isResident(current)) bytes.toDevice += sizeInBytes(type);
+      feeds[name] = current;
+    }
     const fetches: Record<string, Ort.Tensor | null> = {};
     for (const name of Object.keys(program.outputs)) fetches[name] = null;
     for (const update of program.updates) fetches[update.output] = this.state.target(update);
     const start = performance.now();
-    const results = await session.run(feeds, fetches);
+    const results = await session.run(feeds, fetches).catch((cause: Error) => {
+      throw new Error(`program "${program.name}" failed on "${this.provider}": ${cause.message}`, { cause });
+    });
     const seconds = (performance.now() - start) / 1000;
-    for (const update of program.updates) this.state.commit(update, results[update.output] as Ort.Tensor);
-    let bytesFromDevice = 0;
-    const outputs: Record<string, HostValue> = {};
-    for (const [name, { dtype, shape }] of Object.entries(program.outputs)) {
-      const data = (results[name] as Ort.Tensor).data as unknown as HostArray;
-      bytesFromDevice += data.byteLength;
-      outputs[name] = { dtype, shape, data };
+    for (const update of program.updates) {
+      const written = results[update.output] as Ort.Tensor;
+      if (!this.state.isResident(written)) bytes.fromDevice += sizeInBytes(update);
+      this.state.commit(update, written);
     }
-    return { outputs, seconds, bytesToDevice, bytesFromDevice };
+    const outputs: Record<string, HostValue> = {};
+    for (const [name, type] of Object.entries(program.outputs)) {
+      const data = (results[name] as Ort.Tensor).data as unknown as HostArray;
+      bytes.fromDevice += data.byteLength;
+      outputs[name] = { ...type, data } as HostValue;
+    }
+    return { outputs, seconds, bytesToDevice: bytes.toDevice, bytesFromDevice: bytes.fromDevice };
   }
 
   /** Stops profiling a program and returns the time of each node, longest first. */
   async endProfiling(number: number): Promise<ProfileRow[]> {
-    const { session, profilePrefix, program } = this.#get(number);
-    if (profilePrefix === undefined) throw new Error(`program "${program.name}" was not compiled with a profile`);
+    const loaded = this.#get(number);
+    const { session, profilePrefix, program } = loaded;
+    if (profilePrefix === undefined) throw new Error(`program "${program.name}" is not being profiled`);
+    loaded.profilePrefix = undefined;
     session.endProfiling();
     return readProfile(profilePrefix);
+  }
+
+  /** Frees a program's session; state stays. */
+  async unload(number: number): Promise<void> {
+    // A profile leaves a file behind until it is read.
+    if (this.#get(number).profilePrefix !== undefined) await this.endProfiling(number);
+    const { session } = this.#get(number);
+    this.#loaded.delete(number);
+    await session.release();
   }
 
   async setState(values: Readonly<Record<string, HostValue>>): Promise<void> {
@@ -107,23 +129,26 @@ export class SessionHost {
   }
 
   async release(): Promise<void> {
-    for (const { session } of this.#loaded.splice(0)) await session.release();
-    this.state.release();
+    for (const number of [...this.#loaded.keys()]) await this.unload(number);
+    await this.state.release();
   }
 
-  tensor({ dtype, data, shape }: HostValue): Ort.Tensor {
-    return new this.ort.Tensor(dtype as Ort.Tensor.Type, data as never, shape);
+  #feed(program: CompiledProgram, name: string, type: TensorType, value: HostValue | undefined): Ort.Tensor {
+    const wanted = `program "${program.name}": input "${name}" is ${showType(type)}`;
+    if (!value) throw new TypeError(`${wanted}, and was not fed`);
+    if (value.dtype !== type.dtype || value.shape.join() !== type.shape.join()) {
+      throw new TypeError(`${wanted}, got ${showType(value)}`);
+    }
+    return new this.ort.Tensor(value.dtype as Ort.Tensor.Type, value.data as never, value.shape);
   }
 
   #get(number: number): Loaded {
-    const loaded = this.#loaded[number];
-    if (!loaded) throw new Error(`internal: no program ${number}`);
+    const loaded = this.#loaded.get(number);
+    if (!loaded) throw new Error("the program was released");
     return loaded;
   }
 }
 
-const named = (update: { readonly name: string } & TensorType): [string, TensorType] => [update.name, update];
-
-export function show({ dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] }): string {
-  return `${dtype}[${shape.join(", ")}]`;
+function sizeInBytes({ dtype, shape }: TensorType): number {
+  return sizeOf(shape) * bytesPerElement[dtype];
 }

@@ -1,0 +1,17 @@
+/** @file The messages between a device and its worker. */
+
+/** A call of one of the session host's methods. */
+export interface Call {
+  readonly id: number;
+  readonly method: "load" | "run" | "endProfiling" | "unload" | "setState" | "getState" | "release";
+  readonly args: readonly unknown[];
+}
+
+export interface Reply {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: Error;
+}
+
+/** The id of the reply that says whether the provider started. */
+export const STARTED = -1;
