@@ -1,0 +1,205 @@
+/** @file The forward pass of a vision transformer (Dosovitskiy et al. 2021), pre-norm, as in timm and DINOv2. */
+
+import {
+  add,
+  at,
+  broadcastTo,
+  concat,
+  constant,
+  GraphError,
+  reshape,
+  slice,
+  squeeze,
+  type Tensor,
+  where,
+} from "../graph/index.js";
+import {
+  attention,
+  dropPath,
+  dropPathRates,
+  type Grid,
+  interpolatePositions,
+  layerNorm,
+  layerScale,
+  mlp,
+  patchEmbedding,
+  sinCosPositions,
+  swiglu,
+} from "../nn/index.js";
+import type { VisionTransformerConfig } from "./vision-transformer-config.js";
+import type { Block, VisionTransformer } from "./vision-transformer-parameters.js";
+
+export interface VisionTransformerInputs {
+  /** Factors of the residual branches, `[B, 2 * depth]`: rows of `drawDropPath`. Nothing is dropped when omitted. */
+  readonly dropPath?: Tensor;
+  /** Patches whose embedding is replaced, before positions are added: bool `[B, N]`, and the token, `[1, D]`. */
+  readonly maskedTokens?: { readonly mask: Tensor; readonly token: Tensor };
+  /** Blocks whose output is returned too; negative indices count from the last. */
+  readonly returnLayers?: readonly number[];
+  /** Whether the final norm is applied to those outputs (default true). */
+  readonly normalizeLayers?: boolean;
+}
+
+/** Tokens by kind; registers are left out. */
+export interface Tokens {
+  /** `[B, D]`; undefined when the architecture has no class token. */
+  readonly cls: Tensor | undefined;
+  /** `[B, N, D]` in raster order. */
+  readonly patches: Tensor;
+}
+
+export interface Features extends Tokens {
+  /** The outputs of `returnLayers`, in the order asked for. */
+  readonly layers: readonly Tokens[];
+}
+
+/**
+ * Features after the final norm.
+ * @param images `[B, C, H, W]`, normalised. H and W may be any multiples of the patch size: positions are interpolated.
+ * @throws GraphError when images, masks or factors do not fit.
+ */
+export function visionTransformer(
+  p: VisionTransformer<Tensor>,
+  config: VisionTransformerConfig,
+  images: Tensor,
+  inputs: VisionTransformerInputs = {},
+): Features {
+  const embedded = embed(p, config, images, inputs);
+  const [batch, tokens, features] = embedded.shape as [number, number, number];
+  const { returnLayers = [], normalizeLayers = true } = inputs;
+  const wanted = returnLayers.map((index) => blockIndex(index, config.depth));
+  const patchCount = tokens - config.registers - (config.classToken ? 1 : 0);
+  const split = (rows: Tensor): Tokens => {
+    const all = reshape(rows, [batch, tokens, features]);
+    return {
+      cls: config.classToken ? squeeze(slice(all, 1, 0, 1), 1) : undefined,
+      patches: slice(all, 1, tokens - patchCount),
+    };
+  };
+
+  // Between attention layers a token is a row like any other: one plain matrix, [B * T, D].
+  let x = reshape(embedded, [batch * tokens, features]);
+  const branchFactors = dropPathFactors(config, batch, inputs.dropPath);
+  const found = new Map<number, Tensor>();
+  p.blocks.forEach((weights, i) => {
+    x = block(weights, config, x, tokens, branchFactors(i));
+    if (wanted.includes(i)) found.set(i, x);
+  });
+  const final = layerNorm(p.norm, x, config.epsilon);
+  const layers = wanted.map((i) => {
+    const output = found.get(i) as Tensor;
+    if (!normalizeLayers) return split(output);
+    return split(i === config.depth - 1 ? final : layerNorm(p.norm, output, config.epsilon));
+  });
+  return { ...split(final), layers };
+}
+
+function blockIndex(index: number, depth: number): number {
+  const place = index < 0 ? index + depth : index;
+  if (!Number.isInteger(place) || place < 0 || place >= depth) {
+    throw new GraphError(`visionTransformer: there is no block ${index} among ${depth}`);
+  }
+  return place;
+}
+
+/** x + branch(x) twice: attention, then the MLP. @param x `[B * T, D]` */
+function block(
+  p: Block<Tensor>,
+  { numHeads, epsilon, swiglu: isGated }: VisionTransformerConfig,
+  x: Tensor,
+  tokens: number,
+  [attentionFactor, mlpFactor]: BranchFactors,
+): Tensor {
+  const attended = attention(p.attn, layerNorm(p.norm1, x, epsilon), tokens, numHeads);
+  const between = add(x, branch(attended, p.ls1, attentionFactor));
+  const transformed = (isGated ? swiglu : mlp)(p.mlp, layerNorm(p.norm2, between, epsilon));
+  return add(between, branch(transformed, p.ls2, mlpFactor));
+}
+
+function branch(x: Tensor, scale: Block<Tensor>["ls1"], factor: Tensor | undefined): Tensor {
+  const scaled = scale ? layerScale(scale, x) : x;
+  return factor ? dropPath(scaled, factor) : scaled;
+}
+
+type BranchFactors = readonly [attention: Tensor | undefined, mlp: Tensor | undefined];
+
+/** The factors of a block's two branches, `[B]` each; undefined where nothing is ever dropped. */
+function dropPathFactors(
+  { depth, dropPath: rate, dropPathGrowth }: VisionTransformerConfig,
+  batch: number,
+  factors: Tensor | undefined,
+): (block: number) => BranchFactors {
+  if (!factors) return () => [undefined, undefined];
+  if (factors.rank !== 2 || factors.shape[0] !== batch || factors.shape[1] !== 2 * depth) {
+    throw new GraphError(
+      `visionTransformer: drop path takes factors [${batch}, ${2 * depth}], got ${factors}`,
+    );
+  }
+  const rates = dropPathRates(rate, depth, dropPathGrowth);
+  const column = (i: number) => reshape(slice(factors, 1, i, i + 1), [batch]);
+  return (i) => (rates[i] === 0 ? [undefined, undefined] : [column(2 * i), column(2 * i + 1)]);
+}
+
+/** Class token, registers, patches: `[B, T, D]`, positions added. */
+function embed(
+  p: VisionTransformer<Tensor>,
+  config: VisionTransformerConfig,
+  images: Tensor,
+  { maskedTokens }: VisionTransformerInputs,
+): Tensor {
+  const { patchSize, embedDim } = config;
+  const rows = patchEmbedding(p.patch_embed, images);
+  const [batch, , height, width] = images.shape as [number, number, number, number];
+  const grid = { rows: height / patchSize, columns: width / patchSize };
+  const count = grid.rows * grid.columns;
+  const shown = maskedTokens ? masked(rows, maskedTokens) : rows;
+  const { classPosition, patchPositions } = positions(p, config, grid, images);
+  const patches = add(
+    reshape(shown, [batch, count, embedDim]),
+    reshape(patchPositions, [1, count, embedDim]),
+  );
+  const repeated = (token: Tensor) => broadcastTo(token, [batch, at(token.shape, 1), embedDim]);
+  const cls = p.cls_token && (classPosition ? add(p.cls_token, classPosition) : p.cls_token);
+  const parts = [cls && repeated(cls), p.reg_token && repeated(p.reg_token), patches];
+  return concat(
+    parts.filter((part) => part !== undefined),
+    1,
+  );
+}
+
+function masked(patches: Tensor, { mask, token }: { readonly mask: Tensor; readonly token: Tensor }): Tensor {
+  if (mask.dtype !== "bool" || mask.size !== at(patches.shape, 0)) {
+    throw new GraphError(
+      `visionTransformer: the mask must be bool with one element a patch of ${patches}, got ${mask}`,
+    );
+  }
+  return where(reshape(mask, [mask.size, 1]), token, patches);
+}
+
+/** Positions for a grid: the class token's, `[1, 1, D]`, where it has one, and the patches', `[N, D]`. */
+function positions(
+  { pos_embed }: VisionTransformer<Tensor>,
+  config: VisionTransformerConfig,
+  grid: Grid,
+  { dtype }: Tensor,
+): { readonly classPosition: Tensor | undefined; readonly patchPositions: Tensor } {
+  const { imageSize, patchSize, embedDim, interpolation } = config;
+  const side = imageSize / patchSize;
+  const native: Grid = { rows: side, columns: side };
+  const resize = (table: Tensor) => interpolatePositions(table, native, grid, interpolation);
+  if (config.positions !== "learned" || !pos_embed) {
+    if (config.positions === "learned")
+      throw new GraphError("visionTransformer: the parameters lack pos_embed");
+    const fixed = sinCosPositions(native, embedDim, config.positions);
+    return {
+      classPosition: undefined,
+      patchPositions: resize(constant(fixed, [side * side, embedDim], dtype)),
+    };
+  }
+  const hasClassRow = config.classToken && config.classPosition;
+  const patches = hasClassRow ? slice(pos_embed, 1, 1) : pos_embed;
+  return {
+    classPosition: hasClassRow ? slice(pos_embed, 1, 0, 1) : undefined,
+    patchPositions: resize(reshape(patches, [side * side, embedDim])),
+  };
+}

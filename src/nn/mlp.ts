@@ -1,0 +1,50 @@
+/** @file The feed-forward part of a transformer block. */
+
+import { at, gelu, mul, sigmoid, split, type Tensor } from "../graph/index.js";
+import { type Linear, type LinearOptions, linear, linearParameters } from "./linear.js";
+import type { ParameterSpec } from "./parameter.js";
+
+/** Two linear layers; for SwiGLU the first gives gate and value side by side. */
+export interface Mlp<Leaf> {
+  readonly fc1: Linear<Leaf>;
+  readonly fc2: Linear<Leaf>;
+}
+
+export function mlpParameters(
+  features: number,
+  hidden: number,
+  options: LinearOptions = {},
+): Mlp<ParameterSpec> {
+  return {
+    fc1: linearParameters(features, hidden, options),
+    fc2: linearParameters(hidden, features, options),
+  };
+}
+
+/** fc2(GELU(fc1(x))). @param x `[…, D]` */
+export function mlp({ fc1, fc2 }: Mlp<Tensor>, x: Tensor): Tensor {
+  return linear(fc2, gelu(linear(fc1, x)));
+}
+
+export function swigluParameters(
+  features: number,
+  hidden: number,
+  options: LinearOptions = {},
+): Mlp<ParameterSpec> {
+  return {
+    fc1: linearParameters(features, 2 * hidden, options),
+    fc2: linearParameters(hidden, features, options),
+  };
+}
+
+/** DINOv2's hidden width of a SwiGLU in place of an MLP of `hidden` units: two thirds, rounded up to a multiple of 8. */
+export function swigluHidden(hidden: number): number {
+  return Math.ceil(Math.floor((hidden * 2) / 3) / 8) * 8;
+}
+
+/** fc2(silu(gate) * value) with [gate | value] = fc1(x) (Shazeer 2020). @param x `[…, D]` */
+export function swiglu({ fc1, fc2 }: Mlp<Tensor>, x: Tensor): Tensor {
+  const hidden = at(fc2.weight.shape, 1);
+  const [gate, value] = split(linear(fc1, x), -1, [hidden, hidden]) as [Tensor, Tensor];
+  return linear(fc2, mul(mul(gate, sigmoid(gate)), value));
+}
