@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import { detached, type HostValue, ownsBuffer } from "./host-value.js";
 import type { ProfileRow } from "./profile.js";
 import { type CompiledProgram, compileProgram, type ProgramDefinition } from "./program.js";
-import { type Call, type Reply, STARTED } from "./protocol.js";
+import { type Call, type Reply, STARTED, type WorkerSettings } from "./protocol.js";
 import { type Adapter, checkProvider, nodesOnCpu } from "./provider-check.js";
 import { type DeviceSettings, defaultThreads, ProviderError, targets } from "./providers.js";
 import type { LoadOptions, RunResult } from "./session-host.js";
@@ -32,6 +32,9 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/** All WebGPU sessions of a process share one context, which crashes when two threads use it at the same time. */
+const webgpuLock = new SharedArrayBuffer(4);
+
 type Send = (
   method: Call["method"],
   args: readonly unknown[],
@@ -54,7 +57,9 @@ export class Device {
     /** The GPU, where the system tells it. */
     readonly adapter: Adapter | undefined,
   ) {
-    this.#worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: settings });
+    const lock = settings.provider === "webgpu" ? webgpuLock : undefined;
+    const workerData: WorkerSettings = { ...settings, lock };
+    this.#worker = new Worker(new URL("./worker.js", import.meta.url), { workerData });
     this.#worker.on("message", (reply: Reply) => this.#settle(reply));
     this.#worker.on("error", (error: Error) => this.#fail(`failed: ${error.message}`, error));
     this.#worker.on("exit", (code) => this.#fail(`ended unexpectedly (exit code ${code})`));

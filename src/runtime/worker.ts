@@ -4,9 +4,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import { GpuResidency } from "./gpu-residency.js";
 import { HostResidency } from "./host-residency.js";
 import { loadOrt, sessionOptions } from "./ort.js";
-import { type Call, type Reply, STARTED } from "./protocol.js";
+import { type Call, type Reply, STARTED, type WorkerSettings } from "./protocol.js";
 import type { DeviceSettings } from "./providers.js";
 import { SessionHost } from "./session-host.js";
+import { ThreadLock } from "./thread-lock.js";
 
 async function createHost(settings: DeviceSettings): Promise<SessionHost> {
   const ort = await loadOrt();
@@ -19,14 +20,18 @@ const toError = (error: unknown): Error => (error instanceof Error ? error : new
 
 const port = parentPort;
 if (port) {
-  const host = createHost(workerData as DeviceSettings);
+  const { lock: memory, ...settings } = workerData as WorkerSettings;
+  const lock = memory && new ThreadLock(memory);
+  const host = createHost(settings);
   const answer = async ({ id, method, args }: Call): Promise<void> => {
     try {
       const methods = (await host) as unknown as Record<
         Call["method"],
         (...args: readonly unknown[]) => unknown
       >;
-      port.postMessage({ id, result: await methods[method](...args) } satisfies Reply);
+      const work = async () => methods[method](...args);
+      const result = await (lock ? lock.hold(work) : work());
+      port.postMessage({ id, result } satisfies Reply);
     } catch (error) {
       port.postMessage({ id, error: toError(error) } satisfies Reply);
     }

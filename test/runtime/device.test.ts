@@ -161,7 +161,7 @@ test("an output fed to the next run keeps its values, and the first output keeps
     value = (await program.run({ x: value })).y as typeof value;
     seen.push(value.data);
   }
-  seen.forEach((data, i) => expect(data).toEqual(Float32Array.of(i + 1, i + 2, i + 3, i + 4)));
+  expect(seen).toEqual(seen.map((_, i) => Float32Array.of(i + 1, i + 2, i + 3, i + 4)));
 });
 
 test("a gradient program writes state that an update program reads, in place", async () => {
@@ -189,7 +189,7 @@ test("a gradient program writes state that an update program reads, in place", a
     await update.run({ rate: float32Scalar(0.25) });
     expected[0] = (expected[0] as number) * (1 - 0.25 * 2 * 1);
     expected[1] = (expected[1] as number) * (1 - 0.25 * 2 * 0.5);
-    expect([...((await device.getState(["weight"])).weight?.data as Float32Array)]).toEqual(expected);
+    expect((await device.getState(["weight"])).weight?.data).toEqual(Float32Array.from(expected));
   }
   // Only the rate crossed.
   expect(update.transfers).toEqual({ toDevice: 4, fromDevice: 0 });
