@@ -1,0 +1,7 @@
+/** @file Augmentations, and the transformations g with their paths, as batched graph functions. */
+
+export * from "./blur.js";
+export * from "./color.js";
+export * from "./hue.js";
+export { denormalize, imagenetMean, imagenetStd, normalize, toUnitRange } from "./images.js";
+export * from "./random-transform.js";
