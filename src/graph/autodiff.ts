@@ -81,7 +81,11 @@ function dependence(wrt: readonly Tensor[]): (tensor: Tensor) => boolean {
       }
       const unknown = top.producer.inputs.filter((input) => !known.has(input));
       if (unknown.length > 0) pending.push(...unknown);
-      else known.set(top, top.producer.inputs.some((input) => known.get(input)));
+      else
+        known.set(
+          top,
+          top.producer.inputs.some((input) => known.get(input)),
+        );
     }
     return known.get(tensor) === true;
   };
@@ -205,7 +209,10 @@ export function barrier(x: Tensor, token: Tensor): Tensor {
  * (rematerialisation, Chen et al. 2016, "Training deep nets with sublinear memory cost"). Gradients also reach
  * the tensors that `fn` captures.
  */
-export function checkpoint(fn: (...inputs: readonly Tensor[]) => Tensor, ...inputs: readonly Tensor[]): Tensor {
+export function checkpoint(
+  fn: (...inputs: readonly Tensor[]) => Tensor,
+  ...inputs: readonly Tensor[]
+): Tensor {
   const firstId = nextNodeId();
   const output = fn(...inputs);
   const captured = capturedBy(output, firstId, new Set(inputs));

@@ -20,12 +20,15 @@ export function makeGraph(outputs: Readonly<Record<string, Tensor>>, inputs?: re
   const declared = inputs ?? reached;
   for (const tensor of reached) {
     if (!declared.includes(tensor)) {
-      throw new GraphError(`input "${inputName(tensor)}" is used by the graph but not among its declared inputs`);
+      throw new GraphError(
+        `input "${inputName(tensor)}" is used by the graph but not among its declared inputs`,
+      );
     }
   }
   const names = new Set<string>();
   for (const name of [...declared.map(inputName), ...Object.keys(outputs)]) {
-    if (names.has(name)) throw new GraphError(`the name "${name}" stands for two values of the graph; rename one`);
+    if (names.has(name))
+      throw new GraphError(`the name "${name}" stands for two values of the graph; rename one`);
     names.add(name);
   }
   return { inputs: declared, outputs };
@@ -93,5 +96,7 @@ export function printGraph(graph: Graph): string {
   }
   const inputs = graph.inputs.map((tensor) => `${inputName(tensor)}: ${tensor}`).join(", ");
   const outputs = Object.entries(graph.outputs).map(([name, tensor]) => `${name} = ${numbers.get(tensor)}`);
-  return [`graph(${inputs})`, ...lines.map((line) => `  ${line}`), `  return ${outputs.join(", ")}`].join("\n");
+  return [`graph(${inputs})`, ...lines.map((line) => `  ${line}`), `  return ${outputs.join(", ")}`].join(
+    "\n",
+  );
 }

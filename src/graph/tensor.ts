@@ -91,7 +91,9 @@ export class Node implements NodeView<unknown> {
     /** The same operator with the same attributes on other inputs. */
     readonly rebuild: (inputs: readonly Tensor[]) => readonly Tensor[],
     readonly lower: (emit: Emitter, inputs: readonly string[]) => readonly string[],
-    readonly vjp: ((cotangents: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[]) | NonDifferentiable,
+    readonly vjp:
+      | ((cotangents: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[])
+      | NonDifferentiable,
   ) {
     this.outputs = outputs.map(({ dtype, shape }, index) => new Tensor(dtype, shape, this, index));
   }
@@ -152,7 +154,9 @@ export function requireSameDType(operator: string, ...operands: readonly Tensor[
   const first = operands[0];
   for (const operand of operands) {
     if (first && operand.dtype !== first.dtype) {
-      throw new GraphError(`${operator}: operands ${operands.join(" and ")} differ in dtype; cast one of them`);
+      throw new GraphError(
+        `${operator}: operands ${operands.join(" and ")} differ in dtype; cast one of them`,
+      );
     }
   }
 }

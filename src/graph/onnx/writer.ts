@@ -2,16 +2,16 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
-  AttributeProto_AttributeType as AttributeType,
   type AttributeProto,
   AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataType as DataType,
   GraphProtoSchema,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
-  TensorProto_DataType as DataType,
   type TensorProto,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
@@ -58,7 +58,8 @@ export function writeOnnx(graph: Graph, options: OnnxOptions): Uint8Array {
   const names = new Map<Tensor, string>();
   for (const node of nodesOf(graph)) {
     const inputs = node.inputs.map((input) => nameOf(names, input));
-    const lowered = node.operator === "input" ? [inputName(at(node.outputs, 0))] : node.lower(builder, inputs);
+    const lowered =
+      node.operator === "input" ? [inputName(at(node.outputs, 0))] : node.lower(builder, inputs);
     node.outputs.forEach((output, i) => {
       const name = lowered[i];
       if (name !== undefined) names.set(output, name);
@@ -196,10 +197,13 @@ class Builder implements Emitter {
 
   shape(shape: Shape): string {
     const standIn = this.batchStandIn;
-    if (standIn === undefined || !shape.some((dim) => dim !== 0 && dim % standIn === 0)) return this.ints(shape);
+    if (standIn === undefined || !shape.some((dim) => dim !== 0 && dim % standIn === 0))
+      return this.ints(shape);
     const parts = shape.map((dim) => {
       if (dim === 0 || dim % standIn !== 0) return this.ints([dim]);
-      return dim === standIn ? this.#batchSize() : this.node("Mul", [this.#batchSize(), this.ints([dim / standIn])]);
+      return dim === standIn
+        ? this.#batchSize()
+        : this.node("Mul", [this.#batchSize(), this.ints([dim / standIn])]);
     });
     return parts.length === 1 ? at(parts, 0) : this.node("Concat", parts, { axis: { int: 0 } });
   }
@@ -217,7 +221,12 @@ class Builder implements Emitter {
     const isPublished = producer && !/^[tc]\d/.test(value);
     if (!producer || isPublished) {
       this.protoNodes.push(
-        create(NodeProtoSchema, { name: `Identity_${name}`, opType: "Identity", input: [value], output: [name] }),
+        create(NodeProtoSchema, {
+          name: `Identity_${name}`,
+          opType: "Identity",
+          input: [value],
+          output: [name],
+        }),
       );
       return;
     }

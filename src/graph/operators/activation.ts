@@ -2,7 +2,15 @@
 
 import { GraphError } from "../errors.js";
 import { normalizeAxis } from "../shape.js";
-import { apply, applyOne, at, type Operator, requireFloat, requireSameDType, type Tensor } from "../tensor.js";
+import {
+  apply,
+  applyOne,
+  at,
+  type Operator,
+  requireFloat,
+  requireSameDType,
+  type Tensor,
+} from "../tensor.js";
 import { add, erf, exp, mul, square, sub } from "./elementwise.js";
 import { mean, sum } from "./reduce.js";
 
@@ -21,7 +29,8 @@ function alongAxis(name: string, type: string, vjp: Operator<AxisAttributes>["vj
     lower: (emit, inputs, { attributes }) => emit.node(type, inputs, { axis: { int: attributes.axis } }),
     vjp,
   };
-  return (x: Tensor, axis = -1): Tensor => applyOne(operator, [x], { axis: normalizeAxis(name, axis, x.rank) });
+  return (x: Tensor, axis = -1): Tensor =>
+    applyOne(operator, [x], { axis: normalizeAxis(name, axis, x.rank) });
 }
 
 /** exp(x) normalised to sum 1 along `axis`. */
@@ -67,7 +76,9 @@ const layerNormOperator: Operator<{ readonly epsilon: number }> = {
     requireSameDType("layerNorm", x, weight, bias);
     const dim = x.shape[x.rank - 1];
     if (weight.rank !== 1 || bias.rank !== 1 || weight.shape[0] !== dim || bias.shape[0] !== dim) {
-      throw new GraphError(`layerNorm: weight ${weight} and bias ${bias} do not fit the last dimension of ${x}`);
+      throw new GraphError(
+        `layerNorm: weight ${weight} and bias ${bias} do not fit the last dimension of ${x}`,
+      );
     }
     const rows = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
     return [x, rows, rows];

@@ -6,8 +6,8 @@ import { broadcastShapes } from "../shape.js";
 import {
   applyOne,
   at,
-  type NonDifferentiable,
   type NodeView,
+  type NonDifferentiable,
   type Operator,
   requireFloat,
   requireSameDType,
@@ -180,7 +180,11 @@ const clampOperator: Operator<{ readonly low: number; readonly high: number }> =
   },
   lower: (emit, [operand], { inputs, attributes }) => {
     const { dtype } = at(inputs, 0);
-    return emit.node("Clip", [operand as string, emit.scalar(dtype, attributes.low), emit.scalar(dtype, attributes.high)]);
+    return emit.node("Clip", [
+      operand as string,
+      emit.scalar(dtype, attributes.low),
+      emit.scalar(dtype, attributes.high),
+    ]);
   },
   vjp: ({ inputs, attributes }, [g]) => {
     if (!g) return [];
@@ -193,7 +197,8 @@ const clampOperator: Operator<{ readonly low: number; readonly high: number }> =
 const castOperator: Operator<{ readonly to: DType }> = {
   name: "cast",
   infer: (inputs, { to }) => ({ dtype: to, shape: at(inputs, 0).shape }),
-  lower: (emit, inputs, { attributes }) => emit.node("Cast", inputs, { to: { int: onnxTypeCode[attributes.to] } }),
+  lower: (emit, inputs, { attributes }) =>
+    emit.node("Cast", inputs, { to: { int: onnxTypeCode[attributes.to] } }),
   vjp: ({ inputs }, [g]) => [g && isFloat(at(inputs, 0).dtype) ? cast(g, at(inputs, 0).dtype) : undefined],
 };
 

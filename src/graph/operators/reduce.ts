@@ -2,7 +2,15 @@
 
 import { GraphError, showShape } from "../errors.js";
 import { broadcastShapes, normalizeAxes, type Shape, sameShape, sizeOf } from "../shape.js";
-import { applyOne, at, type NodeView, type Operator, requireFloat, type Tensor, type Vjp } from "../tensor.js";
+import {
+  applyOne,
+  at,
+  type NodeView,
+  type Operator,
+  requireFloat,
+  type Tensor,
+  type Vjp,
+} from "../tensor.js";
 import { cast, div, equal, mul, square, sub } from "./elementwise.js";
 import { reshape } from "./reshape.js";
 
@@ -34,7 +42,9 @@ function reduction(name: string, type: string, vjp: Vjp<ReduceAttributes>) {
       return { dtype: x.dtype, shape: reducedShape(x.shape, axes, keepDims) };
     },
     lower: (emit, inputs, { attributes }) =>
-      emit.node(type, [...inputs, emit.ints(attributes.axes)], { keepdims: { int: attributes.keepDims ? 1 : 0 } }),
+      emit.node(type, [...inputs, emit.ints(attributes.axes)], {
+        keepdims: { int: attributes.keepDims ? 1 : 0 },
+      }),
     vjp,
   };
   return (x: Tensor, axes?: readonly number[], { keepDims = false }: ReduceOptions = {}): Tensor => {

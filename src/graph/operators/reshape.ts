@@ -41,7 +41,8 @@ const transposeOperator: Operator<{ readonly permutation: readonly number[] }> =
     const x = at(inputs, 0);
     return { dtype: x.dtype, shape: permutation.map((axis) => at(x.shape, axis)) };
   },
-  lower: (emit, inputs, { attributes }) => emit.node("Transpose", inputs, { perm: { ints: attributes.permutation } }),
+  lower: (emit, inputs, { attributes }) =>
+    emit.node("Transpose", inputs, { perm: { ints: attributes.permutation } }),
   vjp: ({ attributes: { permutation } }, [g]) => {
     const inverse = permutation.map((_, i) => permutation.indexOf(i));
     return [g && transpose(g, inverse)];

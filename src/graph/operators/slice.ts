@@ -58,7 +58,9 @@ export function slice(x: Tensor, axis: number, start: number, end?: number, step
   const first = start < 0 ? start + dim : start;
   const last = end === undefined ? dim : end < 0 ? end + dim : end;
   if (first < 0 || last > dim || first >= last || step < 1) {
-    throw new GraphError(`slice: ${start}:${end ?? ""}:${step} is empty or outside dimension ${axis} of ${x}`);
+    throw new GraphError(
+      `slice: ${start}:${end ?? ""}:${step} is empty or outside dimension ${axis} of ${x}`,
+    );
   }
   const length = Math.ceil((last - first) / step);
   if (length === dim) return x;
@@ -80,7 +82,9 @@ const splitOperator: Operator<SplitAttributes> = {
     emit.nodes("Split", [x as string, emit.ints(sizes)], { axis: { int: axis } }, { outputs: sizes.length }),
   vjp: ({ outputs, attributes: { axis } }, cotangents) => [
     concat(
-      outputs.map(({ dtype, shape }, i) => cotangents[i] ?? constant(new Float32Array(sizeOf(shape)), shape, dtype)),
+      outputs.map(
+        ({ dtype, shape }, i) => cotangents[i] ?? constant(new Float32Array(sizeOf(shape)), shape, dtype),
+      ),
       axis,
     ),
   ],
@@ -91,7 +95,9 @@ export function split(x: Tensor, axis: number, sizes: readonly number[]): readon
   const place = normalizeAxis("split", axis, x.rank);
   const total = sizes.reduce((a, b) => a + b, 0);
   if (total !== x.shape[place] || sizes.some((size) => size < 1)) {
-    throw new GraphError(`split: sizes ${sizes.join(" + ")} = ${total} do not make up dimension ${axis} of ${x}`);
+    throw new GraphError(
+      `split: sizes ${sizes.join(" + ")} = ${total} do not make up dimension ${axis} of ${x}`,
+    );
   }
   return sizes.length === 1 ? [x] : apply(splitOperator, [x], { axis: place, sizes });
 }
@@ -145,12 +151,15 @@ const padOperator: Operator<PadAttributes> = {
   name: "pad",
   infer: (inputs, { axis, before, after }) => {
     const x = at(inputs, 0);
-    if (before < 0 || after < 0) throw new GraphError(`pad: ${before} and ${after} must not be negative (${x})`);
+    if (before < 0 || after < 0)
+      throw new GraphError(`pad: ${before} and ${after} must not be negative (${x})`);
     return { dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? before + dim + after : dim)) };
   },
   lower: (emit, [x], { attributes: { axis, before, after }, inputs }) => {
     const { rank, dtype } = at(inputs, 0);
-    const pads = Array.from({ length: 2 * rank }, (_, i) => (i === axis ? before : i === axis + rank ? after : 0));
+    const pads = Array.from({ length: 2 * rank }, (_, i) =>
+      i === axis ? before : i === axis + rank ? after : 0,
+    );
     return emit.node("Pad", [x as string, emit.ints(pads), emit.scalar(dtype, 0)]);
   },
   vjp: ({ inputs, attributes: { axis, before } }, [g]) => [

@@ -22,7 +22,9 @@ const inputOperator: Operator<InputAttributes> = {
 export function input(name: string, shape: Shape, dtype: DType = "float32"): Tensor {
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0) {
-      throw new GraphError(`input "${name}": shape ${showShape(shape)} has a dimension that is no whole number`);
+      throw new GraphError(
+        `input "${name}": shape ${showShape(shape)} has a dimension that is no whole number`,
+      );
     }
   }
   return applyOne(inputOperator, [], { name, dtype, shape });
@@ -31,7 +33,8 @@ export function input(name: string, shape: Shape, dtype: DType = "float32"): Ten
 /** The name that an input was made with. @throws GraphError when `tensor` is computed. */
 export function inputName(tensor: Tensor): string {
   const { operator, attributes } = tensor.producer;
-  if (operator !== "input") throw new GraphError(`${tensor} is computed by ${operator}; an input was expected`);
+  if (operator !== "input")
+    throw new GraphError(`${tensor} is computed by ${operator}; an input was expected`);
   return (attributes as InputAttributes).name;
 }
 

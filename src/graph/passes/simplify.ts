@@ -5,8 +5,8 @@
 
 import { fromFloat16Bits } from "../dtype.js";
 import { type Graph, rewrite } from "../graph.js";
-import { matmul, type MatmulOptions } from "../operators/matmul.js";
 import { add, mul } from "../operators/elementwise.js";
+import { type MatmulOptions, matmul } from "../operators/matmul.js";
 import { constantOf, scalar } from "../operators/source.js";
 import { sameShape } from "../shape.js";
 import { at, type Node, type Tensor, type TensorType } from "../tensor.js";
