@@ -34,7 +34,9 @@ def expander(width):
 
 
 class Decoder(nn.Module):
-    """[B, N, inputs] -> [B, 3, H, W]: linear, then four convolutions, as many of them doubling as the patch needs."""
+    """[B, N, inputs] -> [B, 3, H, W]: linear, then four convolutions with GELU between the layers.
+
+    As many of the four double the grid as the patch needs."""
 
     def __init__(self, inputs, patch, upsample="last"):
         super().__init__()
@@ -52,8 +54,8 @@ class Decoder(nn.Module):
         x = self.linear(tokens)
         side = round(x.shape[1] ** 0.5)
         x = x.transpose(1, 2).unflatten(2, (side, side))
-        for i, stage in enumerate(self.stages):
-            x = stage(F.gelu(x) if i else x)
+        for stage in self.stages:
+            x = stage(F.gelu(x))
         return x
 
 
