@@ -1,5 +1,6 @@
 /** @file Compiles graphs and runs them on ONNX Runtime's execution providers. */
 
+export { type ConformanceResult, checkConformance } from "./conformance/index.js";
 export {
   Device,
   type DeviceOptions,
