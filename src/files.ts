@@ -1,7 +1,7 @@
 /** @file Files that are whole or absent: atomic replacement, durable folders, and system errors in words. */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -73,6 +73,22 @@ export class AtomicFile {
     // Already closed when it was the rename that failed.
     await this.#file.close().catch(() => {});
     await rm(this.#temporary, { force: true });
+  }
+}
+
+/**
+ * Makes a folder and those above it; one that exists is fine. Node's recursive `mkdir` reports a read-only file system
+ * as a missing folder.
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "ENOENT" && dirname(path) !== path) {
+      makeFolder(dirname(path));
+      mkdirSync(path);
+    } else if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
 
