@@ -126,6 +126,8 @@ class Builder implements Emitter {
   readonly #constants = new Map<string, string>();
   readonly #bulky = new Map<HostArray, string>();
   readonly #first: Tensor | undefined;
+  /** Output names by the internal names that they replaced. */
+  readonly #published = new Map<string, string>();
   #batch: string | undefined;
   #count = 0;
 
@@ -216,10 +218,11 @@ class Builder implements Emitter {
   }
 
   /** Gives a value the name of a graph output: renames its producer's output, or copies an input or constant. */
-  publish(value: string, name: string): void {
+  publish(internal: string, name: string): void {
+    const published = this.#published.get(internal);
+    const value = published ?? internal;
     const producer = this.protoNodes.find((node) => node.output.includes(value));
-    const isPublished = producer && !/^[tc]\d/.test(value);
-    if (!producer || isPublished) {
+    if (!producer || published !== undefined) {
       this.protoNodes.push(
         create(NodeProtoSchema, {
           name: `Identity_${name}`,
@@ -230,6 +233,7 @@ class Builder implements Emitter {
       );
       return;
     }
+    this.#published.set(internal, name);
     for (const node of this.protoNodes) {
       node.input = node.input.map((other) => (other === value ? name : other));
       node.output = node.output.map((other) => (other === value ? name : other));
