@@ -2,6 +2,8 @@
 
 export * from "./blur.js";
 export * from "./color.js";
+export * from "./color-jitter.js";
+export * from "./crops.js";
 export * from "./hue.js";
 export { denormalize, imagenetMean, imagenetStd, normalize, toUnitRange } from "./images.js";
 export * from "./random-transform.js";
