@@ -100,7 +100,7 @@ function check(config: VisionTransformerConfig): void {
       );
     }
   }
-  const { imageSize, patchSize, embedDim, numHeads, registers, positions } = config;
+  const { imageSize, patchSize, embedDim, numHeads, registers, dropPath, positions } = config;
   if (imageSize % patchSize !== 0) {
     const near = Math.max(1, Math.round(imageSize / patchSize)) * patchSize;
     throw new RangeError(
@@ -121,6 +121,9 @@ function check(config: VisionTransformerConfig): void {
   }
   if (!Number.isInteger(registers) || registers < 0) {
     throw new RangeError(`vision transformer: registers must be a whole number, got ${registers}`);
+  }
+  if (!(dropPath >= 0 && dropPath < 1)) {
+    throw new RangeError(`vision transformer: dropPath must be in [0, 1), got ${dropPath}`);
   }
   if (positions !== "learned" && embedDim % 4 !== 0) {
     throw new RangeError(

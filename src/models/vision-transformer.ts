@@ -40,8 +40,10 @@ export interface VisionTransformerInputs {
   readonly normalizeLayers?: boolean;
 }
 
-/** Tokens by kind; registers are left out. */
+/** Tokens by kind. */
 export interface Tokens {
+  /** Class token, registers, patches: `[B, T, D]`. */
+  readonly all: Tensor;
   /** `[B, D]`; undefined when the architecture has no class token. */
   readonly cls: Tensor | undefined;
   /** `[B, N, D]` in raster order. */
@@ -72,6 +74,7 @@ export function visionTransformer(
   const split = (rows: Tensor): Tokens => {
     const all = reshape(rows, [batch, tokens, features]);
     return {
+      all,
       cls: config.classToken ? squeeze(slice(all, 1, 0, 1), 1) : undefined,
       patches: slice(all, 1, tokens - patchCount),
     };

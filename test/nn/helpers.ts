@@ -90,32 +90,33 @@ export async function evaluate(
 
 /**
  * Expects |actual - expected| <= tolerance * max |expected| for each element: an error relative to the tensor's own
- * size, so that elements near zero do not decide.
+ * size (at least `floor`), so that elements near zero do not decide.
  */
 export function expectClose(
   actual: HostValue | undefined,
   expected: Stored,
   tolerance: number,
   name: string,
+  floor = 0,
 ): void {
   if (!actual) throw new Error(`there is no "${name}"`);
   expect(actual.shape, name).toEqual(expected.shape);
-  expect(
-    relativeError(actual.data as ArrayLike<number>, expected.data),
-    `relative error of ${name}`,
-  ).toBeLessThan(tolerance);
+  const error = relativeError(actual.data as ArrayLike<number>, expected.data, floor);
+  expect(error, `relative error of ${name}`).toBeLessThan(tolerance);
 }
 
-/** max |a - b| / max |b| */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let [largest, difference] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    const [a, b] = [actual[i] as number, expected[i] as number];
-    if (Number.isNaN(a)) return Number.POSITIVE_INFINITY;
-    largest = Math.max(largest, Math.abs(b));
-    difference = Math.max(difference, Math.abs(a - b));
-  }
-  return difference / Math.max(largest, Number.MIN_VALUE);
+/** max |values| */
+export function largestOf(values: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i] as number));
+  return largest;
+}
+
+/** max |a - b| / max(max |b|, floor) */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>, floor = 0): number {
+  const difference = Float64Array.from(expected, (b, i) => (actual[i] as number) - b);
+  if (difference.some(Number.isNaN)) return Number.POSITIVE_INFINITY;
+  return largestOf(difference) / Math.max(largestOf(expected), floor, Number.MIN_VALUE);
 }
 
 /** Expects output (to 1e-5) and every gradient (to 1e-4) of a stored case. */
