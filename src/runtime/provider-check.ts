@@ -74,8 +74,10 @@ function cpuNodesIn(log: string): string[] {
   const nodes: string[] = [];
   let isCpu = false;
   for (const line of log.split("\n")) {
-    const heading = /odes?(?:\(s\))? placed on \[(\w+)\]/.exec(line);
+    const heading = /ode(?:s|\(s\)) placed on \[(\w+)\]\. Number of nodes: (\d+)/.exec(line);
     if (heading) isCpu = heading[1] === "CPUExecutionProvider";
+    // Nodes that are all on one provider are counted, not listed.
+    if (isCpu && line.includes("All nodes")) return [`all ${heading?.[2]} nodes`];
     const node = /VerifyEachNodeIsAssignedToAnEp\]\s+(\w+ \(.*\))\s*$/.exec(line)?.[1];
     if (isCpu && node && !node.startsWith("Memcpy")) nodes.push(node);
   }

@@ -18,7 +18,13 @@ interface AxisAttributes {
   readonly axis: number;
 }
 
-function alongAxis(name: string, type: string, vjp: Operator<AxisAttributes>["vjp"]) {
+function alongAxis(
+  name: string,
+  type: string,
+  vjp: Operator<AxisAttributes>["vjp"],
+  lower: Operator<AxisAttributes>["lower"] = (emit, inputs, { attributes }) =>
+    emit.node(type, inputs, { axis: { int: attributes.axis } }),
+) {
   const operator: Operator<AxisAttributes> = {
     name,
     infer: (inputs) => {
@@ -26,7 +32,7 @@ function alongAxis(name: string, type: string, vjp: Operator<AxisAttributes>["vj
       requireFloat(name, x);
       return x;
     },
-    lower: (emit, inputs, { attributes }) => emit.node(type, inputs, { axis: { int: attributes.axis } }),
+    lower,
     vjp,
   };
   return (x: Tensor, axis = -1): Tensor =>
@@ -41,10 +47,23 @@ export const softmax = alongAxis("softmax", "Softmax", ({ outputs, attributes: {
 });
 
 /** The logarithm of softmax along `axis`. */
-export const logSoftmax = alongAxis("logSoftmax", "LogSoftmax", ({ outputs, attributes: { axis } }, [g]) => {
-  if (!g) return [];
-  return [sub(g, mul(exp(at(outputs, 0)), sum(g, [axis], { keepDims: true })))];
-});
+export const logSoftmax = alongAxis(
+  "logSoftmax",
+  "LogSoftmax",
+  ({ outputs, attributes: { axis } }, [g]) => {
+    if (!g) return [];
+    return [sub(g, mul(exp(at(outputs, 0)), sum(g, [axis], { keepDims: true })))];
+  },
+  (emit, [x], { attributes: { axis } }) => {
+    if (emit.target.provider !== "webgpu")
+      return emit.node("LogSoftmax", [x as string], { axis: { int: axis } });
+    // WebGPU has no kernel for LogSoftmax: x - m - log(sum(exp(x - m))) with m the maximum.
+    const axes = emit.ints([axis]);
+    const shifted = emit.node("Sub", [x as string, emit.node("ReduceMax", [x as string, axes])]);
+    const total = emit.node("ReduceSum", [emit.node("Exp", [shifted]), axes]);
+    return emit.node("Sub", [shifted, emit.node("Log", [total])]);
+  },
+);
 
 const geluOperator: Operator<Readonly<Record<never, never>>> = {
   name: "gelu",

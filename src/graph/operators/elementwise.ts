@@ -26,14 +26,21 @@ function rule(vjp: SimpleVjp | NonDifferentiable): Vjp<None> | NonDifferentiable
   return typeof vjp === "string" ? vjp : (node, cotangents) => vjp(at(cotangents, 0) as Tensor, node);
 }
 
-function unary(name: string, type: string, vjp: SimpleVjp | NonDifferentiable): (x: Tensor) => Tensor {
+type Lower = Operator<None>["lower"];
+
+function unary(
+  name: string,
+  type: string,
+  vjp: SimpleVjp | NonDifferentiable,
+  lower: Lower = (emit, inputs) => emit.node(type, inputs),
+): (x: Tensor) => Tensor {
   const operator: Operator<None> = {
     name,
     infer: ([x]) => {
       if (x) requireFloat(name, x);
       return x as Tensor;
     },
-    lower: (emit, inputs) => emit.node(type, inputs),
+    lower,
     vjp: rule(vjp),
   };
   return (x) => applyOne(operator, [x], none);
@@ -50,6 +57,7 @@ function binary(
   type: string,
   vjp: SimpleVjp | NonDifferentiable,
   result?: DType,
+  lower: Lower = (emit, inputs) => emit.node(type, inputs),
 ): (a: Operand, b: Operand) => Tensor {
   const operator: Operator<None> = {
     name,
@@ -58,7 +66,7 @@ function binary(
       requireSameDType(name, a, b);
       return { dtype: result ?? a.dtype, shape: broadcastShapes(name, a.shape, b.shape) };
     },
-    lower: (emit, inputs) => emit.node(type, inputs),
+    lower,
     vjp: rule(vjp),
   };
   return (a, b) => applyOne(operator, operands(name, a, b), none);
@@ -99,11 +107,30 @@ export const lessEqual = binary("lessEqual", "LessOrEqual", "zero", "bool");
 export const greater = binary("greater", "Greater", "zero", "bool");
 export const greaterEqual = binary("greaterEqual", "GreaterOrEqual", "zero", "bool");
 export const logicalAnd = binary("logicalAnd", "And", "zero", "bool");
-export const logicalOr = binary("logicalOr", "Or", "zero", "bool");
+export const logicalOr = binary("logicalOr", "Or", "zero", "bool", (emit, inputs) => {
+  // WebGPU has no kernel for Or.
+  if (emit.target.provider !== "webgpu") return emit.node("Or", inputs);
+  return emit.node("Not", [
+    emit.node(
+      "And",
+      inputs.map((operand) => emit.node("Not", [operand])),
+    ),
+  ]);
+});
 
 export const neg = unary("neg", "Neg", (g) => [neg(g)]);
 export const abs = unary("abs", "Abs", (g, n) => [mul(g, sign(x(n)))]);
-export const sign = unary("sign", "Sign", "zero");
+export const sign = unary("sign", "Sign", "zero", (emit, [operand], { inputs }) => {
+  // WebGPU has no kernel for Sign.
+  if (emit.target.provider !== "webgpu") return emit.node("Sign", [operand as string]);
+  const { dtype } = at(inputs, 0);
+  const [isPositive, isNegative] = ["Greater", "Less"].map((type) =>
+    emit.node("Cast", [emit.node(type, [operand as string, emit.scalar(dtype, 0)])], {
+      to: { int: onnxTypeCode[dtype] },
+    }),
+  );
+  return emit.node("Sub", [isPositive as string, isNegative as string]);
+});
 export const floor = unary("floor", "Floor", "zero");
 export const ceil = unary("ceil", "Ceil", "zero");
 /** Rounds half to even. */

@@ -101,7 +101,7 @@ export async function trainThreeSteps(device: Device): Promise<Results> {
   await device.setState({ ...initial, ...Object.fromEntries(zeros) });
   const losses: [string, HostValue][] = [];
   for (let step = 1; step <= STEPS; step++) {
-    const x = wave([BATCH, TOKENS, DIM], { phase: step });
+    const x = wave([BATCH, TOKENS, DIM]);
     const { loss } = await program.run({ x, step: float32Scalar(step) });
     losses.push([`loss ${step}`, loss as HostValue]);
   }
