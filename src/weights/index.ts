@@ -1,5 +1,7 @@
-/** @file Public API of weights/: tensors in files. */
+/** @file Public API of weights/: tensors in files, encoders in folders. */
 
+export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
+export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
 export {
   bytesPerElement,
   elementCount,
@@ -9,6 +11,8 @@ export {
   toFloat32,
 } from "./host-tensor.js";
 export { type NpyDType, NpyError, NpyWriter, readNpy, writeNpy } from "./npy.js";
+export { type EncoderOnnxOptions, encoderOnnx } from "./onnx-export.js";
+export { encoderPreprocessing, type Preprocessing } from "./preprocessing.js";
 export {
   openSafetensors,
   SafetensorsFile,
