@@ -1,0 +1,156 @@
+/** @file k-NN accuracy of an encoder on images with classes, once or again and again during pretraining. */
+
+import type { Dataset } from "../data/index.js";
+import type { VisionTransformerConfig } from "../models/index.js";
+import type { Device } from "../runtime/index.js";
+import type { Encoder, FeatureKind, ResidentEncoder } from "./encoder.js";
+import { EvaluationError } from "./evaluation-error.js";
+import { FeatureExtractor } from "./features.js";
+import { accuracyOf, knnPredict, type LabelledFeatures } from "./knn.js";
+import { matrix } from "./matrix.js";
+import { cropsOf, disjointParts, evaluationBatches, subset } from "./subset.js";
+
+/** Result of a k-NN classification. */
+export interface KnnAccuracy {
+  /** Top-1 accuracy in [0, 1]. */
+  accuracy: number;
+  k: number;
+  classes: number;
+}
+
+/** Neighbours for which DINO and iBOT report accuracies. */
+const DEFAULT_K = [10, 20, 100, 200] as const;
+
+export interface KnnEvaluationOptions {
+  readonly device: Device;
+  readonly encoder: Encoder;
+  readonly train: Dataset;
+  readonly test: Dataset;
+  /** Default: what the pretraining loss saw. */
+  readonly features?: FeatureKind;
+  /** Neighbours; values above the number of training images are left out. Default 10, 20, 100 and 200. */
+  readonly k?: readonly number[];
+  readonly progress?: (text: string, fraction: number) => void;
+}
+
+/**
+ * Accuracy for each k: every test image is classified by its nearest training images.
+ * @throws EvaluationError when the data has no classes, the two sets have other ones, or no k can be used.
+ */
+export async function evaluateKnn(options: KnnEvaluationOptions): Promise<KnnAccuracy[]> {
+  const { device, encoder, train, test, k = DEFAULT_K, progress } = options;
+  const kind = options.features ?? encoder.trained;
+  const classes = classesOf(train);
+  if (classesOf(test).join("\n") !== classes.join("\n")) {
+    throw new EvaluationError(
+      `k-NN: ${train.name} (${classes.length} classes) and ${test.name} (${classesOf(test).length}) differ in their ` +
+        "classes; give two parts of one data set.",
+    );
+  }
+  const extractor = await FeatureExtractor.create(device, encoder, { kinds: [kind] });
+  const total = train.length + test.length;
+  const told = (before: number) => (images: number) => progress?.("k-NN features", (before + images) / total);
+  const bank = await labelledFeatures(extractor, train, kind, told(0));
+  const queries = await labelledFeatures(extractor, test, kind, told(train.length));
+  await extractor.release();
+  const usable = k.filter((neighbours) => neighbours <= bank.labels.length);
+  if (usable.length === 0) {
+    throw new EvaluationError(
+      `k-NN: k is ${k.join(", ")}, and there are ${bank.labels.length} training images; ask for fewer neighbours.`,
+    );
+  }
+  const results: KnnAccuracy[] = [];
+  for (const neighbours of usable)
+    results.push(await accuracy(device, bank, queries, neighbours, classes.length));
+  return results;
+}
+
+export interface OnlineKnnOptions {
+  readonly device: Device;
+  /** Where the weights in training are on the device. */
+  readonly statePrefix: string;
+  readonly config: VisionTransformerConfig;
+  /** Has classes. */
+  readonly dataset: Dataset;
+  readonly feature: FeatureKind;
+  /** Images that vote and that are classified, at most. Defaults 2,000 and 500. */
+  readonly maxTrain?: number;
+  readonly maxTest?: number;
+  /** Default 20. */
+  readonly k?: number;
+  /** Of the choice of images. Default 0. */
+  readonly seed?: number;
+}
+
+export interface OnlineKnn {
+  /** Accuracy of the weights as they are now. */
+  run(): Promise<KnnAccuracy>;
+  /** Frees the programs. */
+  release(): Promise<void>;
+}
+
+/**
+ * A probe of weights in training, on a fixed random choice of images. A fifth of a small data set is classified.
+ * It moves no weights: they are read where they are.
+ * @throws EvaluationError when the data has no classes or fewer than two images.
+ */
+export async function createOnlineKnn(options: OnlineKnnOptions): Promise<OnlineKnn> {
+  const { device, statePrefix, config, dataset, feature, k = 20, seed = 0 } = options;
+  const classes = classesOf(dataset).length;
+  if (dataset.length < 2)
+    throw new EvaluationError(`k-NN: ${dataset.name} has 1 image, at least 2 are needed.`);
+  const test = Math.min(options.maxTest ?? 500, Math.max(1, Math.floor(dataset.length / 5)));
+  const train = Math.min(options.maxTrain ?? 2000, dataset.length - test);
+  const parts = disjointParts(dataset, { test, train }, seed);
+  const encoder: ResidentEncoder = { config, statePrefix };
+  const extractor = await FeatureExtractor.create(device, encoder, { kinds: [feature] });
+  return {
+    async run() {
+      const bank = await labelledFeatures(extractor, subset(dataset, parts.train), feature);
+      const queries = await labelledFeatures(extractor, subset(dataset, parts.test), feature);
+      return accuracy(device, bank, queries, Math.min(k, bank.labels.length), classes);
+    },
+    release: () => extractor.release(),
+  };
+}
+
+function classesOf({ name, classes }: Dataset): readonly string[] {
+  if (classes) return classes;
+  throw new EvaluationError(
+    `k-NN: ${name} has no classes; put the images of each class into a folder of their own.`,
+  );
+}
+
+async function accuracy(
+  device: Device,
+  bank: LabelledFeatures,
+  queries: LabelledFeatures,
+  k: number,
+  classes: number,
+): Promise<KnnAccuracy> {
+  const predicted = await knnPredict(device, bank, queries.features, { k, classes });
+  return { accuracy: accuracyOf(predicted, queries.labels), k, classes };
+}
+
+/** Features and labels of all images that can be decoded. */
+export async function labelledFeatures(
+  extractor: FeatureExtractor,
+  dataset: Dataset,
+  kind: FeatureKind,
+  progress?: (images: number) => void,
+): Promise<LabelledFeatures> {
+  const data = new Float32Array(dataset.length * extractor.features);
+  const labels = new Int32Array(dataset.length);
+  let count = 0;
+  for await (const batch of evaluationBatches(dataset, extractor.imageSize, extractor.batchSize)) {
+    const { image } = await extractor.extract(cropsOf(batch), batch.count);
+    data.set(image?.[kind]?.data ?? [], count * extractor.features);
+    labels.set(batch.labels ?? [], count);
+    count += batch.count;
+    progress?.(count);
+  }
+  return {
+    features: matrix(count, extractor.features, data.subarray(0, count * extractor.features)),
+    labels: labels.subarray(0, count),
+  };
+}
