@@ -1,7 +1,7 @@
 /**
  * @file The import law of `src/`: who may import whom. Data flows down the table; a folder imports from the folders
- * named for it, from itself, and from the two leaf modules `src/random.ts` (all) and `src/files.ts` (all that may
- * use Node). `ARCHITECTURE.md` describes the folders.
+ * named for it, from itself, and from the leaf modules `src/random.ts` and `src/records.ts` (all) and `src/files.ts`
+ * (all that may use Node). `ARCHITECTURE.md` describes the folders.
  */
 
 /** Folders of `src/`, in processing order, and the folders each may import from. */
@@ -13,7 +13,7 @@ const allowed = {
   models: ["graph", "nn"],
   methods: ["graph", "nn", "models", "transforms"],
   data: [],
-  weights: ["models"],
+  weights: ["graph", "nn", "transforms", "models"],
   training: ["graph", "runtime", "nn", "transforms", "models", "methods", "data", "weights"],
   evaluation: ["graph", "runtime", "nn", "transforms", "models", "methods", "data", "weights"],
   reports: [],
@@ -54,7 +54,7 @@ const methods = [
 const forbid = (name, comment, from, to) => ({ name, comment, severity: "error", from, to });
 
 const folderRules = Object.entries(allowed).map(([folder, imports]) => {
-  const leaves = browserFolders.includes(folder) ? "random" : "random|files";
+  const leaves = browserFolders.includes(folder) ? "random|records" : "random|records|files";
   return forbid(
     `${folder}-imports`,
     `src/${folder}/ may import from: ${imports.join(", ") || "no other folder"} (and src/{${leaves}}.ts).`,
@@ -71,14 +71,14 @@ export default {
     ...folderRules,
     forbid(
       "known-places",
-      "src/ holds the folders of the table, random.ts and files.ts: add a new folder to the table first.",
-      { path: "^src/", pathNot: [`^src/(${Object.keys(allowed).join("|")})/`, "^src/(random|files)\\.ts$"] },
+      "src/ holds the folders of the table and the leaf modules: add a new folder to the table first.",
+      { path: "^src/", pathNot: [`^src/(${Object.keys(allowed).join("|")})/`, "^src/(random|records|files)\\.ts$"] },
       {},
     ),
     forbid(
-      "random-imports-nothing",
-      "src/random.ts imports nothing: every folder uses it, in browsers too.",
-      { path: "^src/random\\.ts$" },
+      "leaves-import-nothing",
+      "src/random.ts and src/records.ts import nothing: every folder uses them, in browsers too.",
+      { path: "^src/(random|records)\\.ts$" },
       {},
     ),
     forbid(

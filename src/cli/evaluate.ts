@@ -1,0 +1,129 @@
+/** @file `inbetween evaluate transformations`: what do frozen features know of a transformation? */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { openDataset } from "../data/index.js";
+import {
+  evaluateTransformations,
+  type FeatureKind,
+  type TransformationsRecord,
+} from "../evaluation/index.js";
+import { mapValues } from "../records.js";
+import { appendEvaluation, terminalR2Tables } from "../reports/index.js";
+import { Device } from "../runtime/index.js";
+import { loadEncoderFrom } from "./load-encoder.js";
+import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
+import { printResult } from "./output.js";
+
+interface EvaluateFlags extends DeviceFlags {
+  readonly run?: string;
+  readonly encoder?: string;
+  readonly random?: string;
+  readonly data: string;
+  readonly features?: FeatureKind;
+  readonly repeats: number;
+  readonly seed: number;
+  readonly train?: number;
+  readonly validation?: number;
+  readonly test?: number;
+  readonly json: boolean;
+}
+
+export function addEvaluate(program: Command): void {
+  const evaluate = program.command("evaluate").description("Measure what an encoder's features know.");
+  const command = evaluate
+    .command("transformations")
+    .description(
+      "Predict the parameters of rotation, colour, blur and translation from the frozen features of an image and its " +
+        "transformed version: R² per task (paper, section 4.2), by the paper's protocol and by one without black corners.",
+    )
+    .option("--run <run>", "run folder: its newest checkpoint")
+    .option("--encoder <dir>", "exported encoder")
+    .option("--random <recipe>", "the recipe's encoder as it starts: the baseline")
+    .requiredOption("--data <data>", 'folder of images, or "synthetic[:COUNT]"')
+    .addOption(
+      new Option("--features <kind>", "which feature (default: the one that was trained)").choices([
+        "cls",
+        "mean",
+      ]),
+    )
+    .option(
+      "--repeats <n>",
+      "probes trained on the same features: mean ± standard deviation",
+      wholeNumber(1),
+      1,
+    )
+    .option("--seed <n>", "seed of split, parameters and probes", wholeNumber(0), 0)
+    .option("--train <n>", "training pairs", wholeNumber(1))
+    .option("--validation <n>", "pairs for early stopping", wholeNumber(1))
+    .option("--test <n>", "test pairs", wholeNumber(1));
+  addJsonOption(addDeviceOptions(command)).addHelpText(
+    "after",
+    `
+Examples:
+  inbetween evaluate transformations --run runs/photos --data ./photos
+  inbetween evaluate transformations --random quick/vicreg --data ./photos --repeats 3 --json`,
+  );
+  command.action(async (flags: EvaluateFlags) => {
+    const encoder = await loadEncoderFrom(flags);
+    const dataset = await openDataset(flags.data, {
+      synthetic: { seed: flags.seed, size: encoder.config.imageSize },
+    });
+    await using device = await Device.open({
+      provider: flags.device,
+      ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    });
+    const report = evaluationProgress(encoder.label);
+    const { records } = await evaluateTransformations({
+      device,
+      encoder,
+      dataset,
+      name: flags.run ?? flags.encoder ?? "random",
+      repeats: flags.repeats,
+      seed: flags.seed,
+      ...pairsFor(dataset.length, flags),
+      ...(flags.features === undefined ? {} : { features: flags.features }),
+      progress: report,
+    });
+    if (flags.run !== undefined && existsSync(join(flags.run, "config.json"))) {
+      for (const record of records) appendEvaluation(flags.run, record);
+    }
+    printResult(flags.json, summaryOf(records), `\n${terminalR2Tables([...records])}`);
+  });
+}
+
+/** The usual numbers of pairs, or as much of them as a small data set has images for. */
+export function pairsFor(images: number, given: { train?: number; validation?: number; test?: number } = {}) {
+  const usual = { train: 4000, validation: 500, test: 1500 };
+  const share = Math.min(1, images / 6000);
+  const pairs = mapValues(usual, (count) => Math.max(1, Math.floor(count * share)));
+  return {
+    trainPairs: given.train ?? pairs.train ?? 1,
+    validationPairs: given.validation ?? pairs.validation ?? 1,
+    testPairs: given.test ?? pairs.test ?? 1,
+  };
+}
+
+/** Lines on stderr, one per stage and at most one every few seconds. */
+export function evaluationProgress(label: string): (text: string, fraction: number) => void {
+  let last = "";
+  return (text, fraction) => {
+    if (text === last) return;
+    last = text;
+    process.stderr.write(`${label}: ${text} (${Math.round(100 * fraction)} %)\n`);
+  };
+}
+
+/** The first protocol's figures in the place where programs look for them, and all protocols by name. */
+function summaryOf(records: readonly TransformationsRecord[]): object {
+  const scores = (record: TransformationsRecord) => mapValues(record.r2, ({ mean }) => mean);
+  const [first] = records;
+  return {
+    r2: first ? scores(first) : {},
+    protocol: first?.protocol,
+    protocols: Object.fromEntries(
+      records.map((record) => [record.protocol, { r2: record.r2, split: record.split }]),
+    ),
+  };
+}

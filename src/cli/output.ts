@@ -1,0 +1,43 @@
+/** @file What every command prints: one JSON object on the last line of stdout, or text; errors and progress on stderr. */
+
+import pc from "picocolors";
+
+/** Prints a command's result: the object as one JSON line, or the text for people. */
+export function printResult(asJson: boolean, result: object, text: string): void {
+  process.stdout.write(asJson ? `${JSON.stringify(result)}\n` : `${text}\n`);
+}
+
+/** Errors whose message says all that a user needs; others are bugs and show where they came from. */
+const expected = new Set([
+  "CheckpointError",
+  "CommandError",
+  "ConfigError",
+  "DamagedCheckpointError",
+  "DataError",
+  "EncoderError",
+  "EvaluationError",
+  "GraphError",
+  "LockedError",
+  "NonFiniteError",
+  "NpyError",
+  "ProviderError",
+  "RunFolderError",
+  "SafetensorsError",
+]);
+
+/** A command cannot do what it was asked; the message says what to do. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** Prints an error as a user should see it. */
+export function printError(error: unknown): void {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const text = expected.has(name) ? message : (stack ?? message);
+  process.stderr.write(`${pc.red("error:")} ${text}\n`);
+}
+
+/** A warning on stderr. */
+export function printWarning(message: string): void {
+  process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
+}

@@ -1,0 +1,84 @@
+/** @file `inbetween pretrain`. */
+
+import type { Command } from "commander";
+import { pretrain } from "../training/index.js";
+import { interruptSignal } from "./interrupt.js";
+import {
+  addDeviceOptions,
+  addJsonOption,
+  collected,
+  type DeviceFlags,
+  positiveNumber,
+  wholeNumber,
+} from "./options.js";
+import { printResult, printWarning } from "./output.js";
+import { loadRecipe } from "./recipes.js";
+import { observeRun } from "./run-observer.js";
+
+interface PretrainFlags extends DeviceFlags {
+  readonly out: string;
+  readonly recipe: string;
+  readonly steps?: number;
+  readonly epochs?: number;
+  readonly seed?: number;
+  readonly set?: readonly string[];
+  readonly accumulate?: number;
+  readonly resume?: boolean;
+  readonly initFrom?: string;
+  readonly overwrite?: boolean;
+  readonly json: boolean;
+}
+
+/** The recipe that fits a folder of photographs and two cores. */
+export const DEFAULT_RECIPE = "quick/inbetween";
+
+export function addPretrain(program: Command): void {
+  const command = program
+    .command("pretrain")
+    .description("Pretrain an encoder on a folder of images (no labels needed).")
+    .argument("<data>", 'folder of images, nested or not; a CIFAR binary folder; or "synthetic[:COUNT]"')
+    .requiredOption("--out <run>", "run folder to write")
+    .option("--recipe <name>", "built-in recipe or YAML file", DEFAULT_RECIPE)
+    .option("--steps <n>", "optimiser steps, in place of the recipe's length", wholeNumber(1))
+    .option("--epochs <n>", "passes over the data, in place of the recipe's length", positiveNumber)
+    .option("--seed <n>", "seed of everything random", wholeNumber(0))
+    .option("--accumulate <n>", "micro-batches per step: less memory, the same gradient", wholeNumber(1))
+    .option("--set <key=value>", "replace any value of the recipe (repeatable)", collected)
+    .option("--resume", "continue the run in --out")
+    .option("--init-from <run>", "start from another run's weights")
+    .option("--overwrite", "delete the run in --out and begin anew");
+  addJsonOption(addDeviceOptions(command)).addHelpText(
+    "after",
+    `
+Examples:
+  inbetween pretrain ./photos --out runs/photos
+  inbetween pretrain ./photos --out runs/photos --resume
+  inbetween pretrain ./cifar10/train --out runs/vicreg --recipe small/vicreg --epochs 20 --seed 1
+  inbetween pretrain synthetic --out runs/try --steps 50 --set method.lambda=10`,
+  );
+  command.action(async (data: string, flags: PretrainFlags) => {
+    const { out, recipe, steps, epochs, seed, accumulate, device, threads, resume, initFrom, overwrite } =
+      flags;
+    const set = [...(flags.set ?? []), ...(accumulate === undefined ? [] : [`accumulate=${accumulate}`])];
+    using interrupt = interruptSignal();
+    const result = await pretrain({
+      ...(resume ? {} : { config: loadRecipe(recipe, { steps, epochs, seed, set }) }),
+      data,
+      out,
+      device,
+      ...(threads === undefined ? {} : { threads }),
+      ...(resume ? { resume } : {}),
+      ...(initFrom === undefined ? {} : { initFrom }),
+      ...(overwrite ? { overwrite } : {}),
+      signal: interrupt.signal,
+      warn: printWarning,
+      observe: (context) => observeRun(context, { data }),
+    });
+    const { run, step, totalSteps, imagesPerSecond, loss, interrupted } = result;
+    const state = interrupted
+      ? `stopped at step ${step} of ${totalSteps}; continue with: inbetween pretrain ${data} --out ${out} --resume`
+      : `finished ${step} steps; next: inbetween evaluate transformations --run ${run} --data ${data}`;
+    printResult(flags.json, { run, step, imagesPerSecond, loss, interrupted }, `${run}: ${state}`);
+    if (interrupted) process.exitCode = 130;
+  });
+}

@@ -1,0 +1,42 @@
+/** @file The pretraining methods by name: their options, and how each is made for an encoder. */
+
+import { z } from "zod";
+import type { VisionTransformerConfig } from "../models/index.js";
+import { transformation } from "../transforms/index.js";
+import { inbetween, inbetweenOptions } from "./inbetween.js";
+import type { Method, ViewSpec } from "./method.js";
+import { vicreg, vicregOptions } from "./vicreg.js";
+
+export * from "./inbetween.js";
+export * from "./method.js";
+export * from "./vicreg.js";
+
+const vicregSchema = vicregOptions.extend({ name: z.literal("vicreg") });
+
+/** Methods that the in-between task can be put on. */
+const baseSchema = z.discriminatedUnion("name", [vicregSchema]);
+
+const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
+
+export const methodSchema = z.discriminatedUnion("name", [vicregSchema, inbetweenSchema]);
+export type MethodOptions = z.output<typeof methodSchema>;
+
+/** Makes the method that the options describe. @throws RangeError when its widths do not fit. */
+export function makeMethod(
+  options: MethodOptions,
+  encoder: VisionTransformerConfig,
+  views: readonly [ViewSpec, ViewSpec],
+): Method {
+  switch (options.name) {
+    case "vicreg":
+      return vicreg(encoder, views, options);
+    case "inbetween":
+      return inbetween(
+        (baseViews, reserved) => vicreg(encoder, baseViews, options.base, reserved),
+        views,
+        transformation(options.transformation),
+        encoder,
+        options,
+      );
+  }
+}

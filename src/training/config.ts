@@ -1,0 +1,189 @@
+/**
+ * @file The configuration of a run: one schema, validated whole, unknown keys refused with the nearest name.
+ * A recipe is a YAML file of this shape; the resolved configuration is written into the run folder.
+ */
+
+import { closest, distance } from "fastest-levenshtein";
+import { z } from "zod";
+import { methodSchema } from "../methods/index.js";
+import { type PipelineName, pipelineNames } from "../transforms/index.js";
+
+const positive = z.number().positive();
+const count = z.int().positive();
+
+const encoderSchema = z
+  .strictObject({
+    /** A named architecture: its widths and depth. */
+    preset: z.enum(["tiny", "small", "base", "large", "huge", "giant"]).optional(),
+    patchSize: z.int().positive(),
+    embedDim: count.optional(),
+    depth: count.optional(),
+    numHeads: count.optional(),
+    mlpRatio: positive.optional(),
+    /** Register tokens (Darcet et al. 2024). */
+    registers: z.int().nonnegative().optional(),
+    /** Initial value of LayerScale; none when omitted. */
+    layerScale: positive.optional(),
+    swiglu: z.boolean().optional(),
+    dropPath: z.number().min(0).lt(1).optional(),
+  })
+  .describe("the vision transformer");
+
+/** What is changed of a pipeline's crop. */
+const cropSchema = z.strictObject({
+  /** Share of the image's area, lowest and highest. */
+  scale: z.tuple([positive.max(1), positive.max(1)]).optional(),
+  interpolation: z.enum(["bicubic", "bilinear"]).optional(),
+  flip: z.number().min(0).max(1).optional(),
+});
+
+export const configSchema = z.strictObject({
+  name: z.string().min(1),
+  /** What the recipe is for, in a sentence. */
+  description: z.string().default(""),
+  imageSize: count.describe("side of the square views in pixels"),
+  encoder: encoderSchema,
+  method: methodSchema,
+  augmentation: z.strictObject({
+    /** Base augmentations by name; `all` is the paper's (DINOv2's), `rot` rotation alone. */
+    pipeline: z.enum(pipelineNames as [PipelineName, ...PipelineName[]]).default("all"),
+    /** Blur with the probabilities that DINOv2's code really has, or those it declares. */
+    blurProbabilities: z.enum(["effective", "declared"]).default("effective"),
+    crop: cropSchema.prefault({}),
+    /** Whether both views are cut from the same crop. */
+    sharedCrop: z.boolean().default(false),
+  }),
+  optimizer: z.strictObject({
+    name: z.enum(["adamw", "adam", "sgd"]).default("adamw"),
+    /** At a batch of 256; scaled linearly by the batch. */
+    baseLearningRate: positive,
+    minLearningRate: z.number().nonnegative().default(0),
+    /** Share of the run over which the learning rate rises linearly from 0. */
+    warmup: z.number().min(0).max(1).default(0.05),
+    weightDecay: z.number().nonnegative().default(0.04),
+    /** Weight decay at the end of the run (cosine); constant when omitted. */
+    finalWeightDecay: z.number().nonnegative().optional(),
+    betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]),
+    /** Largest norm of the gradient. */
+    clip: z
+      .strictObject({ norm: positive, scope: z.enum(["global", "tensor"]).default("global") })
+      .optional(),
+  }),
+  batchSize: count,
+  /** Micro-batches per step; the gradient is the whole batch's, exactly. */
+  accumulate: count.default(1),
+  steps: count.optional(),
+  epochs: positive.optional(),
+  seed: z.int().nonnegative().default(0),
+  log: z
+    .strictObject({
+      /** Steps between rows of metrics.jsonl. */
+      every: count.default(10),
+      /** How many times the in-between pictures are drawn over the run. */
+      pictures: z.int().nonnegative().default(4),
+      /** How many times the features are probed (k-NN where there are classes) over the run. */
+      probes: z.int().nonnegative().default(4),
+      /** Steps between checkpoints. */
+      checkpointEvery: count.default(500),
+      /** Checkpoints kept; older ones are removed. */
+      keep: count.default(2),
+    })
+    .prefault({}),
+});
+
+/** A complete configuration. */
+export type RunConfig = z.output<typeof configSchema>;
+
+/** A configuration that does not fit the schema, or whose parts do not fit each other. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** Validates a configuration. @throws ConfigError naming every key that is wrong, what it is and what it should be. */
+export function parseConfig(source: unknown, where: string): RunConfig {
+  const result = configSchema.safeParse(source);
+  if (!result.success) {
+    const lines = result.error.issues.flatMap((issue) => issueLines(issue, source));
+    throw new ConfigError(`${where}: ${lines.length === 1 ? lines[0] : `\n  ${lines.join("\n  ")}`}`);
+  }
+  checkTogether(result.data, where);
+  return result.data;
+}
+
+function issueLines(issue: z.core.$ZodIssue, source: unknown): string[] {
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const known = knownKeys(issue.path);
+    return issue.keys.map((key) => {
+      const name = [...issue.path, key].join(".");
+      return `unknown key "${name}"${suggestion(key, known)}`;
+    });
+  }
+  const given = issue.path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    source,
+  );
+  const got = given === undefined ? "missing" : `got ${JSON.stringify(given)}`;
+  return [`"${path}": ${issue.message.replace(/^Invalid input: /, "")} (${got})`];
+}
+
+/** `; did you mean "x"?` when a known name is near. */
+export function suggestion(name: string, known: readonly string[]): string {
+  if (known.length === 0) return "";
+  const nearest = closest(name, known);
+  return distance(name, nearest) <= Math.max(2, name.length / 3)
+    ? `; did you mean "${nearest}"?`
+    : `; known: ${known.join(", ")}`;
+}
+
+/** The keys of the object schema at `path`, for suggestions. */
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let schema: unknown = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" });
+  for (const key of path) schema = childSchema(schema, key);
+  const { properties, anyOf, oneOf } = (schema ?? {}) as JsonSchema;
+  const variants = [
+    properties ?? {},
+    ...(anyOf ?? []).concat(oneOf ?? []).map((variant) => variant.properties ?? {}),
+  ];
+  return [...new Set(variants.flatMap((variant) => Object.keys(variant)))];
+}
+
+interface JsonSchema {
+  readonly properties?: Record<string, JsonSchema>;
+  readonly anyOf?: JsonSchema[];
+  readonly oneOf?: JsonSchema[];
+}
+
+function childSchema(schema: unknown, key: PropertyKey): unknown {
+  const { properties, anyOf, oneOf } = (schema ?? {}) as JsonSchema;
+  const name = String(key);
+  return (
+    properties?.[name] ??
+    [...(anyOf ?? []), ...(oneOf ?? [])].find((v) => v.properties?.[name])?.properties?.[name]
+  );
+}
+
+function checkTogether(config: RunConfig, where: string): void {
+  const fail = (message: string): never => {
+    throw new ConfigError(`${where}: ${message}`);
+  };
+  const { imageSize, encoder, batchSize, accumulate, augmentation } = config;
+  if (imageSize % encoder.patchSize !== 0) {
+    const near = Math.max(1, Math.round(imageSize / encoder.patchSize)) * encoder.patchSize;
+    fail(
+      `"imageSize" ${imageSize} is not a multiple of "encoder.patchSize" ${encoder.patchSize}; ` +
+        `use ${near}, or another patch size`,
+    );
+  }
+  if (batchSize % accumulate !== 0) {
+    fail(`"batchSize" ${batchSize} is not a multiple of "accumulate" ${accumulate}; choose a divisor`);
+  }
+  const [low, high] = augmentation.crop.scale ?? [0, 1];
+  if (low > high) fail(`"augmentation.crop.scale" goes from ${low} down to ${high}; exchange them`);
+  if (config.steps !== undefined && config.epochs !== undefined) {
+    fail(`"steps" ${config.steps} and "epochs" ${config.epochs} both set the length; keep one`);
+  }
+  if (config.steps === undefined && config.epochs === undefined) {
+    fail('neither "steps" nor "epochs" sets the length of the run; give one');
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * @file The training loop: batches in, steps on the device, rows and checkpoints out. It reads top to bottom; what
+ * a step computes is in step.ts and update.ts, what is kept on disk in checkpoint-store.ts and run-folder.ts.
+ */
+
+import { createLoader, type Dataset, type Loader, stepsPerEpoch } from "../data/index.js";
+import type { Method } from "../methods/index.js";
+import type { RunConfig } from "./config.js";
+import { NonFiniteError } from "./dump.js";
+import type { Schedules } from "./optimization.js";
+import type { GradientStep, Gradients } from "./step.js";
+import { stepInputs } from "./step-inputs.js";
+import type { UpdateStep } from "./update.js";
+
+/** What happened in one step. */
+export interface StepReport {
+  /** Steps finished, counted from 1. */
+  readonly step: number;
+  readonly epoch: number;
+  readonly gradients: Gradients;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  /** Seconds since the loop began. */
+  readonly seconds: number;
+  /** Seconds of these in which the loop waited for data. */
+  readonly waitSeconds: number;
+}
+
+export interface LoopOptions {
+  readonly config: RunConfig;
+  readonly method: Method;
+  readonly dataset: Dataset;
+  readonly gradients: GradientStep;
+  readonly update: UpdateStep;
+  readonly schedules: Schedules;
+  /** Steps already done. */
+  readonly startStep: number;
+  readonly totalSteps: number;
+  /** Called after each step; the loop goes on when it resolves. */
+  readonly onStep: (report: StepReport) => Promise<void>;
+  /** Stops the loop after the step under way. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs steps until the end or the signal. @throws NonFiniteError before an update that would spoil the parameters. */
+export async function trainingLoop(options: LoopOptions): Promise<void> {
+  const { config, method, dataset, gradients, update, schedules, startStep, totalSteps, onStep, signal } =
+    options;
+  if (startStep >= totalSteps) return;
+  const loader: Loader = createLoader({
+    dataset,
+    batchSize: config.batchSize,
+    views: method.views.map(({ crop }) => crop),
+    seed: config.seed,
+    startStep,
+  });
+  const perEpoch = stepsPerEpoch(dataset.length, config.batchSize, true);
+  const start = performance.now();
+  try {
+    for (let step = startStep; step < totalSteps && !signal.aborted; step++) {
+      const { value: batch } = await loader.next();
+      if (!batch) throw new Error(`internal: the loader ended before step ${step + 1}`);
+      const inputs = stepInputs(method, batch, config.seed);
+      const computed = await gradients.run(inputs);
+      const gradientNorm = Math.hypot(...Object.values(computed.norms));
+      if (!Number.isFinite(computed.losses.total + gradientNorm))
+        throw new NonFiniteError(step, computed, inputs);
+      const settings = {
+        step,
+        learningRate: schedules.learningRate(step),
+        weightDecay: schedules.weightDecay(step),
+      };
+      await update.run(settings);
+      await onStep({
+        ...settings,
+        step: step + 1,
+        epoch: (step + 1) / perEpoch,
+        gradients: computed,
+        gradientNorm,
+        seconds: (performance.now() - start) / 1000,
+        waitSeconds: loader.waitSeconds,
+      });
+    }
+  } finally {
+    await loader.close();
+  }
+}

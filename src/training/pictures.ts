@@ -1,0 +1,97 @@
+/** @file The pictures that a method shows of its work (in-between targets beside reconstructions), on fixed images. */
+
+import { createSequentialLoader, type Dataset, type Raster } from "../data/index.js";
+import type { Method } from "../methods/index.js";
+import { mapValues, prefixed, unprefixed } from "../records.js";
+import { type Device, type HostValue, itemOf, type Program } from "../runtime/index.js";
+import { MethodTrace } from "./method-trace.js";
+import { stateTypes } from "./state.js";
+import { stepInputs, stepInputTypes } from "./step-inputs.js";
+
+const PICTURE = "picture/";
+const BASELINE = "baseline/";
+
+/** Pictures of one moment: for each image a row of rasters, one per title. */
+export interface PictureGrid {
+  readonly titles: readonly string[];
+  readonly rows: readonly (readonly Raster[])[];
+  /** What trivial predictors score on a part of the loss, by the part, then by the predictor. */
+  readonly baselines: Readonly<Record<string, Record<string, number>>>;
+}
+
+/** Draws a method's pictures of the first images of a data set, with the same views each time. */
+export class PictureMaker {
+  private constructor(
+    private readonly program: Program,
+    private readonly inputs: Record<string, HostValue>,
+  ) {}
+
+  /** `undefined` when the method has no pictures. */
+  static async create(
+    device: Device,
+    method: Method,
+    dataset: Dataset,
+    seed: number,
+    count = 8,
+  ): Promise<PictureMaker | undefined> {
+    const images = Math.min(count, dataset.length);
+    const loader = createSequentialLoader({
+      dataset,
+      batchSize: images,
+      views: method.views.map(({ crop }) => crop),
+      seed,
+    });
+    const { value: batch } = await loader.next();
+    await loader.close();
+    if (!batch) return undefined;
+    let shows = false;
+    const { parameters } = stateTypes(method);
+    const program = await device.compile({
+      name: "pictures",
+      inputs: stepInputTypes(method, batch.indices.length),
+      state: parameters,
+      trace: (inputs, state) => {
+        const { pictures = {}, baselines = {} } = new MethodTrace(method, inputs, state).encode();
+        shows = Object.keys(pictures).length > 0;
+        const errors = mapValues(baselines, (byName, part) => prefixed(byName, `${BASELINE}${part}/`));
+        return {
+          outputs: { ...prefixed(pictures, PICTURE), ...Object.assign({}, ...Object.values(errors)) },
+        };
+      },
+    });
+    return shows ? new PictureMaker(program, stepInputs(method, batch, seed)) : undefined;
+  }
+
+  /** The pictures with the parameters as they are now. */
+  async draw(): Promise<PictureGrid> {
+    const outputs = await this.program.run(this.inputs);
+    const pictures = unprefixed(outputs, PICTURE) as Record<string, HostValue<"float32">>;
+    const values = Object.values(pictures);
+    const baselines: Record<string, Record<string, number>> = {};
+    for (const [name, value] of Object.entries(unprefixed(outputs, BASELINE))) {
+      const [part = "", predictor = ""] = name.split("/");
+      baselines[part] = { ...baselines[part], [predictor]: itemOf(value) };
+    }
+    return {
+      titles: Object.keys(pictures),
+      rows: Array.from({ length: values[0]?.shape[0] ?? 0 }, (_, i) =>
+        values.map((value) => rasterOf(value, i)),
+      ),
+      baselines,
+    };
+  }
+}
+
+/** Image `i` of `[B, 3, H, W]` in [0, 1] as 8-bit pixels. */
+function rasterOf({ shape, data }: HostValue<"float32">, i: number): Raster {
+  const [, , height, width] = shape as [number, number, number, number];
+  const plane = height * width;
+  const pixels = new Uint8Array(plane * 3);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let p = 0; p < plane; p++) {
+      const value = data[(i * 3 + channel) * plane + p] as number;
+      pixels[p * 3 + channel] = Math.round(255 * Math.min(1, Math.max(0, value)));
+    }
+  }
+  return { width, height, channels: 3, data: pixels };
+}
