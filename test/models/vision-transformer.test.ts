@@ -3,7 +3,6 @@
 import { describe, expect, test } from "vitest";
 import { add, input, reshape, slice, type Tensor } from "#src/graph/index.js";
 import {
-  patchCount,
   type VisionTransformer,
   type VisionTransformerConfig,
   type VisionTransformerOptions,
@@ -21,7 +20,7 @@ import {
   treeLike,
 } from "#src/nn/index.js";
 import { type HostValue, hostValue } from "#src/runtime/index.js";
-import { evaluate, expectClose, get, relativeError } from "../nn/helpers.js";
+import { evaluate, expectClose, get, readFixture, relativeError } from "../nn/helpers.js";
 import { expectParity, StoredModel } from "./helpers.js";
 
 describe("against timm, the same weights", () => {
@@ -76,17 +75,23 @@ describe("parameter counts", () => {
     );
   });
 
-  test("of any size, from the architecture's formula", () => {
-    for (const preset of ["tiny", "small", "base", "large", "huge", "giant"] as const) {
-      for (const patchSize of [4, 8, 14, 16]) {
-        const config = visionTransformerConfig({ preset, patchSize, imageSize: 2 * patchSize });
-        const d = config.embedDim;
-        const block = 2 * 2 * d + (3 * d * d + 3 * d) + (d * d + d) + (8 * d * d + 5 * d);
-        const embedding = d + (1 + patchCount(config)) * d + 3 * patchSize ** 2 * d + d;
-        expect(parameterCount(visionTransformerParameters(config))).toBe(
-          config.depth * block + embedding + 2 * d,
-        );
-      }
+  test("of every size and patch, as timm has them", () => {
+    const presets = { Ti: "tiny", S: "small", B: "base", L: "large", H: "huge", g: "giant" } as const;
+    interface Row {
+      readonly size: keyof typeof presets;
+      readonly patchSize: number;
+      readonly imageSize: number;
+      readonly layerScale: boolean;
+      readonly registers: number;
+      readonly swiglu: boolean;
+      readonly parameters: number;
+    }
+    const { counts } = readFixture<{ counts: Row[] }>("models/parameter_counts.json");
+    for (const { size, patchSize, imageSize, layerScale, registers, swiglu, parameters } of counts) {
+      const options = { preset: presets[size], patchSize, imageSize, registers, swiglu };
+      expect(count({ ...options, layerScale: layerScale ? 1e-5 : undefined }), `${size}/${patchSize}`).toBe(
+        parameters,
+      );
     }
   });
 });

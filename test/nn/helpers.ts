@@ -22,11 +22,6 @@ export interface Case {
 
 interface Fixture {
   readonly layers: Readonly<Record<string, Case>>;
-  readonly interpolation: readonly (Case & {
-    readonly way: string;
-    readonly rows: number;
-    readonly columns: number;
-  })[];
   readonly optimizers: readonly {
     readonly optimizer: string;
     readonly weightDecay: number;
@@ -40,21 +35,19 @@ interface Fixture {
   readonly clipping: {
     readonly maximum: number;
     readonly gradients: Readonly<Record<string, Stored>>;
-    readonly scopes: Readonly<
-      Record<
-        "all" | "tensor" | "module",
-        { norms: Record<string, number>; gradients: Record<string, Stored> }
-      >
-    >;
+    readonly norms: Readonly<Record<string, number>>;
+    readonly clipped: Readonly<Record<string, Stored>>;
   };
-  readonly schedule: readonly number[];
   readonly bounds: Readonly<Record<"xavierUniform" | "linearDefault" | "convTransposeDefault", number>>;
 }
 
+/** Reads a JSON file of test/fixtures; its type is what the script beside it writes. */
+export function readFixture<T>(name: string): T {
+  return JSON.parse(readFileSync(join(import.meta.dirname, "../fixtures", name), "utf8")) as T;
+}
+
 /** Values made by test/fixtures/nn/make_nn.py. */
-export const fixture = JSON.parse(
-  readFileSync(join(import.meta.dirname, "../fixtures/nn/nn.json"), "utf8"),
-) as Fixture;
+export const fixture = readFixture<Fixture>("nn/nn.json");
 
 export type Feeds = Readonly<Record<string, HostValue>>;
 export type Traced = Readonly<Record<string, Tensor>>;

@@ -1,19 +1,49 @@
 /** @file Position embeddings: interpolation against PyTorch, sine-cosine against the published formula. */
 
 import { expect, test } from "vitest";
-import { input } from "#src/graph/index.js";
+import { input, reshape, slice, type Tensor } from "#src/graph/index.js";
 import { interpolatePositions, positionInterpolations, sinCosPositions } from "#src/nn/index.js";
-import { expectCase, fixture, get } from "./helpers.js";
+import { StoredModel } from "../models/helpers.js";
+import { evaluate, expectClose } from "./helpers.js";
+
+interface Case {
+  readonly name: string;
+  readonly kind: "dino" | "size" | "antialias";
+  readonly side: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Leading rows that are no patches. */
+  readonly prefix: number;
+}
+
+/** The published models by how they resize. */
+const models = {
+  dino: ["dino"],
+  size: ["transformers"],
+  antialias: ["timm", "dinov2Registers"],
+} as const;
+
+test("interpolation is that of the published models, growing, shrinking and neither", async () => {
+  const stored = await StoredModel.open("position_embedding");
+  for (const { name, kind, side, rows, columns, prefix } of stored.config.cases as readonly Case[]) {
+    const table = stored.get(`${name}.input`);
+    const output = stored.stored(`${name}.output`);
+    const features = table.shape[2] as number;
+    for (const model of models[kind]) {
+      const { resized } = await evaluate({ table }, (t) => {
+        const patches = reshape(slice(t.table as Tensor, 1, prefix), [side * side, features]);
+        const from = { rows: side, columns: side };
+        return {
+          resized: interpolatePositions(patches, from, { rows, columns }, positionInterpolations[model]),
+        };
+      });
+      const expected = { shape: [rows * columns, features], data: output.data.slice(prefix * features) };
+      expectClose(resized, expected, 1e-5, `${name} as ${model}`);
+    }
+  }
+});
 
 const square = { rows: 5, columns: 5 };
-
-test.each(fixture.interpolation)(
-  "from 5x5 to $rows x $columns as $way",
-  async ({ way, rows, columns, ...stored }) => {
-    const how = positionInterpolations[way as keyof typeof positionInterpolations];
-    await expectCase(stored, (t) => interpolatePositions(get(t, "table"), square, { rows, columns }, how));
-  },
-);
 
 test("the same grid is left alone, another size of table refused", () => {
   const table = input("table", [25, 3]);

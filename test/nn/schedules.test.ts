@@ -5,24 +5,34 @@ import {
   constantSchedule,
   cosineSchedule,
   linearSchedule,
+  type Schedule,
   sequentialSchedule,
+  type WarmupCosineOptions,
   warmupCosineSchedule,
 } from "#src/nn/index.js";
-import { fixture } from "./helpers.js";
+import { readFixture } from "./helpers.js";
 
-test("warm-up and cosine are iBOT's, step by step", () => {
-  const schedule = warmupCosineSchedule({ base: 0.5, final: 0.1, steps: 12, warmupSteps: 4 });
-  fixture.schedule.forEach((value, step) => {
-    expect(schedule(step), `step ${step}`).toBeCloseTo(value, 8);
+type Case = { readonly values: readonly number[]; readonly steps: number } & (
+  | ({ readonly kind: "warmupCosine" } & WarmupCosineOptions)
+  | { readonly kind: "linear"; readonly from: number; readonly to: number }
+);
+
+const { schedules } = readFixture<{ readonly schedules: readonly Case[] }>("models/optimizers.json");
+
+test.each(schedules)("$kind over $steps steps is iBOT's, step by step", (stored) => {
+  const schedule: Schedule =
+    stored.kind === "linear"
+      ? linearSchedule(stored.from, stored.to, stored.steps)
+      : warmupCosineSchedule(stored);
+  stored.values.forEach((value, step) => {
+    expect(schedule(step), `step ${step}`).toBeCloseTo(value, 12);
   });
-  expect(schedule(12)).toBe(0.1);
-  expect(schedule(1000)).toBe(0.1);
 });
 
-test("linear includes both ends; one step is its start", () => {
-  const schedule = linearSchedule(1, 3, 3);
-  expect([0, 1, 2, 3, 9].map(schedule)).toEqual([1, 2, 3, 3, 3]);
-  expect(linearSchedule(1, 3, 1)(0)).toBe(1);
+test("after their last step schedules stay", () => {
+  const schedule = warmupCosineSchedule({ base: 0.5, final: 0.1, steps: 12, warmupSteps: 4 });
+  expect([12, 1000].map(schedule)).toEqual([0.1, 0.1]);
+  expect([3, 9].map(linearSchedule(1, 3, 3))).toEqual([3, 3]);
 });
 
 test("stages count from their own start", () => {
@@ -33,9 +43,8 @@ test("stages count from their own start", () => {
     ],
     cosineSchedule(2, 0, 2),
   );
-  expect([0, 1, 2, 3, 4, 5, 6].map((step) => Math.round(schedule(step) * 1e9) / 1e9)).toEqual([
-    7, 7, 0, 1, 2, 1, 0,
-  ]);
+  const rounded = [0, 1, 2, 3, 4, 5, 6].map((step) => Math.round(schedule(step) * 1e9) / 1e9);
+  expect(rounded).toEqual([7, 7, 0, 1, 2, 1, 0]);
 });
 
 test("a warm-up longer than the run is refused", () => {
