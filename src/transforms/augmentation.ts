@@ -63,7 +63,9 @@ function randomBlur({ probability, sigma: [low, high], kernelSize }: BlurSpec): 
     apply: (images, parameters) => {
       const { height } = imageShape("blur", images);
       const taps =
-        typeof kernelSize === "number" ? kernelSize : Math.max(3, 2 * Math.floor((kernelSize.share * height) / 2) + 1);
+        typeof kernelSize === "number"
+          ? kernelSize
+          : Math.max(3, 2 * Math.floor((kernelSize.share * height) / 2) + 1);
       return gaussianBlur(images, parameterOf(parameters, "sigma"), taps);
     },
   };

@@ -81,7 +81,11 @@ export function colorJitter(options: ColorJitterOptions): RandomTransform {
       const slots = parameterOf(parameters, "slots");
       const blend = (current: Tensor, slot: number): Tensor => {
         const numbers = reshape(slice(slots, 1, slot, slot + 1), [-1, 3]);
-        const [image, gray, mean] = [0, 1, 2].map((i) => slice(numbers, 1, i, i + 1)) as [Tensor, Tensor, Tensor];
+        const [image, gray, mean] = [0, 1, 2].map((i) => slice(numbers, 1, i, i + 1)) as [
+          Tensor,
+          Tensor,
+          Tensor,
+        ];
         return luminanceBlend(current, { image, gray, mean });
       };
       const before = [0, 1, 2].reduce(blend, images);

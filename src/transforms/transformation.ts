@@ -5,7 +5,7 @@ import { gaussianBlur } from "./blur.js";
 import { adjustBrightness, adjustContrast, adjustSaturation } from "./color.js";
 import { adjustHue } from "./hue.js";
 import { parameterOf, type RandomTransform } from "./random-transform.js";
-import { type PaddingMode, rigidWarp } from "./warp.js";
+import { type Padding, rigidWarp } from "./warp.js";
 
 /** One number of theta: 0 is the identity. It is drawn uniformly from [low, high). */
 export interface Component {
@@ -31,11 +31,11 @@ export interface TransformationOptions {
   /** Other ranges by component name. */
   readonly ranges?: Readonly<Record<string, readonly [low: number, high: number]>>;
   /** What lies beyond the border of an image that moves (default zeros, as in the paper). */
-  readonly paddingMode?: PaddingMode;
+  readonly padding?: Padding;
 }
 
 interface Settings {
-  readonly paddingMode: PaddingMode;
+  readonly padding: Padding;
   /** With their ranges. */
   readonly components: readonly Component[];
 }
@@ -70,9 +70,9 @@ const down = { unit: "fraction of the height", low: -10 / 224, high: 10 / 224 };
 const BLUR_REACH = 4;
 
 const definitions = {
-  rotation: define({ angle }, (u, motion, { paddingMode }) => rigidWarp(u, motion, paddingMode)),
-  translation: define({ right, down }, (u, motion, { paddingMode }) => rigidWarp(u, motion, paddingMode)),
-  se2: define({ angle, right, down }, (u, motion, { paddingMode }) => rigidWarp(u, motion, paddingMode)),
+  rotation: define({ angle }, (u, motion, { padding }) => rigidWarp(u, motion, padding)),
+  translation: define({ right, down }, (u, motion, { padding }) => rigidWarp(u, motion, padding)),
+  se2: define({ angle, right, down }, (u, motion, { padding }) => rigidWarp(u, motion, padding)),
   color: define(
     {
       brightness: { unit: "factor - 1", low: -0.4, high: 0.4 },
@@ -103,13 +103,13 @@ export const transformationNames = Object.keys(definitions) as readonly Transfor
  */
 export function transformation(
   name: TransformationName,
-  { ranges = {}, paddingMode = "zeros" }: TransformationOptions = {},
+  { ranges = {}, padding = "zeros" }: TransformationOptions = {},
 ): Transformation {
   const { components: defaults, warp }: Definition = definitions[name];
   const components = withRanges(name, defaults, ranges);
   const path: Transformation["path"] = (images, parameters, fraction) => {
     const theta = parameterOf(parameters, "theta");
-    return warp(images, fraction === 1 ? theta : mul(theta, fraction), { paddingMode, components });
+    return warp(images, fraction === 1 ? theta : mul(theta, fraction), { padding, components });
   };
   return {
     name,
@@ -131,7 +131,8 @@ function withRanges(
       const known = components.map((component) => component.name).join(", ");
       throw new RangeError(`${transformationName} has no component "${name}"; it has ${known}`);
     }
-    if (!(low <= high)) throw new RangeError(`${transformationName}: the range of ${name}, ${low} to ${high}, is empty`);
+    if (!(low <= high))
+      throw new RangeError(`${transformationName}: the range of ${name}, ${low} to ${high}, is empty`);
   }
   return components.map((component) => {
     const [low, high] = ranges[component.name] ?? [component.low, component.high];
@@ -146,7 +147,9 @@ function withRanges(
 export function normalizeTheta({ name, components }: Transformation, theta: ArrayLike<number>): Float32Array {
   const width = components.length;
   if (theta.length % width !== 0) {
-    throw new RangeError(`normalizeTheta: ${theta.length} numbers are no rows of ${name}'s ${width} components`);
+    throw new RangeError(
+      `normalizeTheta: ${theta.length} numbers are no rows of ${name}'s ${width} components`,
+    );
   }
   return Float32Array.from(theta, (value, i) => {
     const { low, high } = components[i % width] as Component;

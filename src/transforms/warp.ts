@@ -1,6 +1,7 @@
 /** @file Rotation and translation as one bilinear resampling, in torchvision's convention. */
 
 import {
+  add,
   concat,
   constant,
   cos,
@@ -13,14 +14,13 @@ import {
   reshape,
   sin,
   sub,
-  add,
   type Tensor,
 } from "../graph/index.js";
 import { imageShape, perSample } from "./images.js";
 import { sharedConstant } from "./shared-constant.js";
 
 /** What lies beyond the border: black, or the image mirrored at its edges. */
-export type PaddingMode = "zeros" | "border" | "reflection";
+export type Padding = "zeros" | "border" | "reflection";
 
 /** A rigid motion per sample, B elements each; what is left out is 0. */
 export interface RigidMotion {
@@ -37,12 +37,12 @@ export interface RigidMotion {
  * (bilinear, pixel centres at half-integers, centre of rotation in the middle of the image).
  * @param images `[B, 3, H, W]`
  */
-export function rigidWarp(images: Tensor, motion: RigidMotion, paddingMode: PaddingMode = "zeros"): Tensor {
+export function rigidWarp(images: Tensor, motion: RigidMotion, padding: Padding = "zeros"): Tensor {
   const { batch, height, width } = imageShape("rigidWarp", images);
   const grid = matmul(pixelOffsets(height, width, images.dtype), inverseMotion(motion, images));
   return gridSample(images, reshape(grid, [batch, height, width, 2]), {
     mode: "bilinear",
-    paddingMode,
+    padding,
     alignCorners: false,
   });
 }

@@ -51,3 +51,8 @@ export function largestDifference(a: HostValue<"float32">, b: HostValue<"float32
     return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(worst, difference);
   }, 0);
 }
+
+/** |count - n p| within 5 standard deviations: a false alarm has a chance below 1e-6. */
+export function expectBinomial(count: number, n: number, p: number): void {
+  expect(Math.abs(count - n * p)).toBeLessThanOrEqual(5 * Math.sqrt(n * p * (1 - p)));
+}
