@@ -47,15 +47,25 @@ function formula(name: string, shape: Shape, base = 0, amplitude = 1): HostValue
   return hostValue("float32", data, shape);
 }
 
-function weight(name: string, { shape }: ParameterSpec, prefix: string): HostValue<"float32"> {
+/** The weights of test/fixtures/models/check_vit_small.py. @param amplitude Of weights that are no norm's. */
+interface Weights {
+  readonly prefix: string;
+  readonly amplitude: number;
+}
+
+function weight(
+  name: string,
+  { shape }: ParameterSpec,
+  { prefix, amplitude }: Weights,
+): HostValue<"float32"> {
   if (/norm[12]?\.weight$/.test(name)) return formula(prefix + name, shape, 1, 0.1);
-  return formula(prefix + name, shape, 0, name.endsWith("bias") ? 0.02 : 0.05);
+  return formula(prefix + name, shape, 0, name.endsWith("bias") ? 0.02 : amplitude);
 }
 
 async function expectFullSize<Specs extends object>(
   stored: FullSize,
   specs: Specs,
-  prefix: string,
+  filled: Weights,
   given: HostValue<"float32">,
   outputShape: Shape,
   trace: (p: TreeOf<Specs, Tensor>, input: Tensor) => Tensor,
@@ -65,7 +75,7 @@ async function expectFullSize<Specs extends object>(
     Object.fromEntries(Object.entries(stored.gradients).map(([name, { shape }]) => [name, { shape }])),
   );
   const weights = Object.fromEntries(
-    Object.entries(types).map(([name, spec]) => [name, weight(name, spec, prefix)]),
+    Object.entries(types).map(([name, spec]) => [name, weight(name, spec, filled)]),
   );
   const feeds = { ...weights, input: given, "output weights": formula("outputWeights", outputShape) };
   const names = [...Object.keys(types), "input"];
@@ -113,7 +123,7 @@ test("ViT-S/16 at 224 pixels", async () => {
   await expectFullSize(
     stored,
     visionTransformerParameters(config),
-    "",
+    { prefix: "", amplitude: 0.05 },
     images,
     [2, 197, 384],
     (p, x) => visionTransformer(p, config, x).all,
@@ -126,7 +136,7 @@ test("the decoder at 224 pixels", async () => {
   await expectFullSize(
     stored,
     specs,
-    "decoder.",
+    { prefix: "decoder.", amplitude: 0.1 },
     formula("tokens", [1, 196, 512]),
     [1, 3, 224, 224],
     decoder,
