@@ -12,6 +12,12 @@ export {
 export { float32, float32Scalar, type HostValue, hostValue, itemOf } from "./host-value.js";
 export { peakMemory, resetPeakMemory } from "./memory.js";
 export { type ProfileRow, timeByOperator } from "./profile.js";
-export { type CompiledProgram, type ProgramDefinition, printProgram, type Traced } from "./program.js";
+export {
+  type CompiledProgram,
+  type ProgramDefinition,
+  printProgram,
+  type Traced,
+  traceProgram,
+} from "./program.js";
 export { type Adapter, checkProvider } from "./provider-check.js";
 export { type DeviceSettings, defaultThreads, ProviderError, type ProviderName } from "./providers.js";

@@ -27,7 +27,14 @@ import {
 import type { LossTerms, Method } from "../methods/index.js";
 import { flattenTree } from "../nn/index.js";
 import { mapKeys, mapValues, prefixed, unprefixed } from "../records.js";
-import { type Device, float32, type HostValue, itemOf, type Program } from "../runtime/index.js";
+import {
+  type Device,
+  float32,
+  type HostValue,
+  itemOf,
+  type Program,
+  type ProgramDefinition,
+} from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
 import { BUFFER, GRADIENT, PARAMETER, stateTypes } from "./state.js";
 import { type StepInputs, stepInputTypes } from "./step-inputs.js";
@@ -72,7 +79,7 @@ export class GradientStep {
     }
     const programs =
       accumulate === 1
-        ? { whole: await compileWhole(device, method, batchSize) }
+        ? { whole: await device.compile(gradientProgram(method, batchSize)) }
         : await compileAccumulating(device, method, batchSize, accumulate);
     return new GradientStep(batchSize, accumulate, programs, Object.keys(flattenTree(method.parameters)));
   }
@@ -130,9 +137,10 @@ interface AccumulatingPrograms {
 
 type Programs = WholePrograms | AccumulatingPrograms;
 
-async function compileWhole(device: Device, method: Method, batch: number): Promise<Program> {
+/** The gradient half of a step on a whole batch: one program, as it runs without accumulation. */
+export function gradientProgram(method: Method, batch: number): ProgramDefinition {
   const { parameters, buffers } = stateTypes(method);
-  return device.compile({
+  return {
     name: "gradients",
     inputs: stepInputTypes(method, batch),
     state: { ...parameters, ...buffers },
@@ -154,7 +162,7 @@ async function compileWhole(device: Device, method: Method, batch: number): Prom
         },
       };
     },
-  });
+  };
 }
 
 /** Gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup"). */

@@ -12,7 +12,7 @@ export interface MatmulOptions {
   readonly scale?: number;
 }
 
-type MatmulAttributes = Required<MatmulOptions>;
+export type MatmulAttributes = Required<MatmulOptions>;
 
 function matrixOf({ shape }: Tensor, isTransposed: boolean): [rows: number, columns: number] {
   const [rows, columns] = [at(shape, shape.length - 2), at(shape, shape.length - 1)];
