@@ -72,6 +72,19 @@ export const storedCases = JSON.parse(
   readFileSync(new URL("../fixtures/graph/operators.json", import.meta.url), "utf8"),
 ) as Readonly<Record<string, StoredCase>>;
 
+/** The stored cases of an operator, named `operator` or `operator/…`, all with the same function. */
+export function casesOf(operator: string, build: Build): Record<string, Build> {
+  const names = Object.keys(storedCases).filter(
+    (name) => name === operator || name.startsWith(`${operator}/`),
+  );
+  return Object.fromEntries(names.map((name) => [name, build]));
+}
+
+/** Why an operator has no central differences. */
+export function noKernel(type: string): string {
+  return `${type} has no float64 kernel on the CPU; PyTorch's gradient checks it in float32`;
+}
+
 function decoded({ dtype, shape, data }: StoredArray): HostValue {
   const { buffer } = Uint8Array.from(Buffer.from(data, "base64"));
   const views = {
@@ -120,17 +133,16 @@ export function cosineLoss(outputs: readonly Tensor[]): Tensor {
     .reduce((total, part) => add(total, part));
 }
 
-/** Outputs `y0, y1, …`, and `g<i>` for each floating point input i when an output is floating point. */
-function differentiated(build: Build, inputs: readonly Tensor[]): Record<string, Tensor> {
-  const outputs = asList(build(inputs as unknown as Inputs));
-  const named = Object.fromEntries(outputs.map((output, i) => [`y${i}`, output]));
-  const wrt = inputs.filter(({ dtype }) => isFloat(dtype));
-  if (wrt.length === 0 || !outputs.some(({ dtype }) => isFloat(dtype))) return named;
-  const gradients = grad(cosineLoss(outputs), wrt);
-  gradients.forEach((gradient, i) => {
-    named[`g${inputs.indexOf(wrt[i] as Tensor)}`] = gradient;
-  });
-  return named;
+/** Outputs, and gradients `g<i>` for each floating point input i when an output is floating point. */
+function differentiated(build: Build, inputs: Inputs) {
+  const outputs = asList(build(inputs));
+  const wrt = inputs.flatMap((input, i) => (isFloat(input.dtype) ? [i] : []));
+  if (!outputs.some(({ dtype }) => isFloat(dtype))) return { outputs, gradients: {} };
+  const gradients = grad(
+    cosineLoss(outputs),
+    wrt.map((i) => inputs[i] as Tensor),
+  );
+  return { outputs, gradients: Object.fromEntries(wrt.map((i, j) => [`g${i}`, gradients[j] as Tensor])) };
 }
 
 /** Fails unless every number lies within `tolerance` of its own size plus the average size. */
@@ -159,9 +171,10 @@ export async function checkAgainstTorch(device: Device, name: string, build: Bui
   const stored = storedCases[name];
   if (!stored)
     throw new Error(`fixtures/graph/operators.json has no case "${name}"; add it to make_operators.py`);
-  const results = await runOnce(device, stored.inputs.map(decoded), (...inputs) =>
-    differentiated(build, inputs),
-  );
+  const results = await runOnce(device, stored.inputs.map(decoded), (...inputs) => {
+    const { outputs, gradients } = differentiated(build, inputs as unknown as Inputs);
+    return { ...gradients, ...Object.fromEntries(outputs.map((output, i) => [`y${i}`, output])) };
+  });
   stored.outputs.forEach((output, i) => {
     const got = results[`y${i}`];
     expect(got?.shape, `${name}: shape of output ${i}`).toEqual(output.shape);
@@ -216,23 +229,18 @@ export async function checkDifferences(
   const named = Object.fromEntries(values.map((value, i) => [`x${i}`, value]));
   const tensorsOf = (record: Readonly<Record<string, Tensor>>) =>
     values.map((_, i) => record[`x${i}`] as Tensor);
-  const types = { name: "differences", inputs: named };
-  const lossProgram = await device.compile({
-    ...types,
-    trace: (record) => ({
-      outputs: { loss: cosineLoss(asList(build(tensorsOf(record) as unknown as Inputs))) },
-    }),
-  });
-  const gradientProgram = await device.compile({
-    ...types,
+  const program = await device.compile({
+    name: "differences",
+    inputs: named,
     trace: (record) => {
-      const all = differentiated(build, tensorsOf(record));
-      return { outputs: Object.fromEntries(Object.entries(all).filter(([name]) => name.startsWith("g"))) };
+      const tensors = tensorsOf(record) as unknown as Inputs;
+      const { outputs, gradients } = differentiated(build, tensors);
+      return { outputs: { loss: cosineLoss(outputs), ...gradients } };
     },
   });
-  const gradients = await gradientProgram.run(named);
+  const gradients = await program.run(named);
   const loss = async (record: Record<string, HostValue>): Promise<number> =>
-    numbers((await lossProgram.run(record)).loss)[0] as number;
+    numbers((await program.run(record)).loss)[0] as number;
   for (let direction = 0; direction < 2; direction++) {
     let expected = 0;
     let size = 1e-3;

@@ -1,10 +1,20 @@
 /** @file Oracle table: convolution, windows, pooling, resizing, sampling. */
 
 import fc from "fast-check";
-import { conv2d, convTranspose2d, fold, unfold } from "#src/graph/index.js";
-import type { OracleEntry } from "./operator-oracle.js";
+import {
+  avgPool2d,
+  conv2d,
+  convTranspose2d,
+  fold,
+  gridSample,
+  maxPool2d,
+  type ResizeOptions,
+  resize,
+  unfold,
+} from "#src/graph/index.js";
+import type { Build, OracleEntry } from "./operator-oracle.js";
+import { dim } from "./oracle-arbitraries.js";
 
-const dim = (low: number, high: number) => fc.integer({ min: low, max: high });
 const pair = (low: number, high: number) => fc.tuple(dim(low, high), dim(low, high));
 
 /** Random windows on images that they fit. */
@@ -19,6 +29,28 @@ const windows = fc
   });
 
 const grouped = fc.tuple(windows, dim(1, 2), dim(1, 3));
+
+const resizes: Readonly<Record<string, ResizeOptions>> = {
+  "nearest up": { size: [6, 8], mode: "nearest" },
+  "nearest odd": { size: [7, 5], mode: "nearest" },
+  "nearest scale": { scale: [2.3, 0.7], mode: "nearest" },
+  "bilinear up": { size: [7, 9], mode: "bilinear" },
+  "bilinear corners": { size: [7, 9], mode: "bilinear", alignCorners: true },
+  "bilinear down": { size: [2, 1], mode: "bilinear" },
+  "bilinear scale": { scale: [2.3, 0.7], mode: "bilinear" },
+  "bilinear antialias": { size: [2, 9], mode: "bilinear", antialias: true },
+  "bicubic up": { size: [7, 9], mode: "bicubic" },
+  "bicubic corners": { size: [7, 1], mode: "bicubic", alignCorners: true },
+  "bicubic scale": { scale: [2.3, 0.7], mode: "bicubic" },
+  "bicubic antialias": { size: [2, 3], mode: "bicubic", antialias: true },
+  "bicubic antialias scale": { scale: [0.6, 1.7], mode: "bicubic", antialias: true },
+};
+
+const samplings = (["bilinear", "nearest"] as const).flatMap((mode) =>
+  (["zeros", "border", "reflection"] as const).flatMap((padding) =>
+    [false, true].map((alignCorners) => ({ mode, padding, alignCorners })),
+  ),
+);
 
 export const spatialEntries: readonly OracleEntry[] = [
   {
@@ -117,5 +149,66 @@ export const spatialEntries: readonly OracleEntry[] = [
         build: ([x]) => fold(x, { ...options, size }),
       };
     }),
+  },
+  {
+    operator: "avgPool2d",
+    torch: {
+      avgPool2d: ([x]) => avgPool2d(x, { kernel: 2 }),
+      "avgPool2d/padding": ([x]) => avgPool2d(x, { kernel: [3, 2], stride: [2, 1], padding: 1 }),
+      "avgPool2d/exclude": ([x]) =>
+        avgPool2d(x, { kernel: [3, 2], stride: [2, 1], padding: 1, countIncludePad: false }),
+    },
+    // float64 is lowered to unfold and a mean.
+    differences: fc
+      .tuple(pair(1, 3), pair(1, 3), pair(3, 6), fc.boolean())
+      .map(([kernel, stride, size, countIncludePad]) => ({
+        inputs: [{ shape: [2, 2, ...size] }],
+        build: ([x]) =>
+          avgPool2d(x, { kernel, stride, padding: kernel[0] > 1 ? [1, 0] : 0, countIncludePad }),
+      })),
+  },
+  {
+    operator: "maxPool2d",
+    torch: {
+      maxPool2d: ([x]) => maxPool2d(x, { kernel: 2 }),
+      "maxPool2d/padding": ([x]) =>
+        maxPool2d(x, { kernel: [3, 2], stride: [2, 1], padding: 1, dilation: [1, 2] }),
+      "maxPool2d/ties": ([x]) => maxPool2d(x, { kernel: 3, stride: 1, padding: 1 }),
+    },
+    differences: fc.tuple(pair(1, 3), pair(1, 3), pair(3, 6)).map(([kernel, stride, size]) => ({
+      inputs: [{ shape: [2, 2, ...size] }],
+      build: ([x]) => maxPool2d(x, { kernel, stride, padding: kernel[0] > 1 ? [1, 0] : 0 }),
+    })),
+  },
+  {
+    operator: "resize",
+    torch: Object.fromEntries(
+      Object.entries(resizes).map(([name, options]): [string, Build] => [
+        `resize/${name}`,
+        ([x]) => resize(x, options),
+      ]),
+    ),
+    differences: fc
+      .tuple(pair(1, 5), pair(1, 7), fc.constantFrom(...Object.values(resizes)))
+      .map(([from, size, { mode, alignCorners = false, antialias = false }]) => ({
+        inputs: [{ shape: [2, 2, ...from] }],
+        build: ([x]) => resize(x, { size, mode, alignCorners, antialias }),
+      })),
+  },
+  {
+    operator: "gridSample",
+    torch: Object.fromEntries(
+      samplings.map((options): [string, Build] => {
+        const { mode, padding, alignCorners } = options;
+        const name = `gridSample/${mode} ${padding} ${alignCorners ? "corners" : "edges"}`;
+        return [name, ([x, grid]) => gridSample(x, grid, options)];
+      }),
+    ),
+    differences: fc
+      .tuple(pair(1, 5), pair(1, 4), dim(1, 3), fc.constantFrom(...samplings))
+      .map(([from, to, channels, options]) => ({
+        inputs: [{ shape: [2, channels, ...from] }, { shape: [2, ...to, 2], low: -1.7, high: 1.7 }],
+        build: ([x, grid]) => gridSample(x, grid, options),
+      })),
   },
 ];

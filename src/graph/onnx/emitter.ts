@@ -3,6 +3,17 @@
 import type { DType, HostArray } from "../dtype.js";
 import type { Shape } from "../shape.js";
 
+/** ONNX's TensorProto.DataType codes. */
+export const onnxTypeCode: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+};
+
 /** An ONNX attribute, tagged by its protobuf type. */
 export type Attribute =
   | { readonly int: number }

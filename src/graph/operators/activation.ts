@@ -1,6 +1,7 @@
 /** @file Fused functions of networks that the runtime has single kernels for: softmax, layer norm, GELU. */
 
 import { GraphError } from "../errors.js";
+import { type Emitter, onnxTypeCode } from "../onnx/emitter.js";
 import { normalizeAxis } from "../shape.js";
 import {
   apply,
@@ -102,13 +103,18 @@ const layerNormOperator: Operator<{ readonly epsilon: number }> = {
     const rows = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
     return [x, rows, rows];
   },
-  lower: (emit, inputs, { attributes }) =>
-    emit.nodes(
-      "LayerNormalization",
-      inputs,
-      { axis: { int: -1 }, epsilon: { float: attributes.epsilon } },
-      { outputs: 3 },
-    ),
+  lower: (emit, names, { inputs, attributes: { epsilon } }) => {
+    const { dtype } = at(inputs, 0);
+    if (dtype === "float64") return lowerLayerNorm(emit, names, epsilon);
+    const attributes = { axis: { int: -1 }, epsilon: { float: epsilon } };
+    const [y, ...statistics] = emit.nodes("LayerNormalization", names, attributes, { outputs: 3 });
+    if (dtype === "float32") return [y as string, ...statistics];
+    // The kernel's statistics are float32 whatever the operands are.
+    return [
+      y as string,
+      ...statistics.map((name) => emit.node("Cast", [name], { to: { int: onnxTypeCode[dtype] } })),
+    ];
+  },
   vjp: ({ inputs, outputs }, [g]) => {
     if (!g) return [];
     const [x, weight] = [at(inputs, 0), at(inputs, 1)];
@@ -123,6 +129,25 @@ const layerNormOperator: Operator<{ readonly epsilon: number }> = {
     return [gx, mul(g, normal), g]; // the walk sums the last two to the weight's shape
   },
 };
+
+/** Step by step, for float64: the kernel's statistics are float32. */
+function lowerLayerNorm(
+  emit: Emitter,
+  [x, weight, bias]: readonly string[],
+  epsilon: number,
+): readonly string[] {
+  const last = emit.ints([-1]);
+  const meanOf = (name: string): string => emit.node("ReduceMean", [name, last], { keepdims: { int: 1 } });
+  const average = meanOf(x as string);
+  const centred = emit.node("Sub", [x as string, average]);
+  const spread = emit.node("Add", [
+    meanOf(emit.node("Mul", [centred, centred])),
+    emit.scalar("float64", epsilon),
+  ]);
+  const inverseStd = emit.node("Reciprocal", [emit.node("Sqrt", [spread])]);
+  const scaled = emit.node("Mul", [emit.node("Mul", [centred, inverseStd]), weight as string]);
+  return [emit.node("Add", [scaled, bias as string]), average, inverseStd];
+}
 
 /**
  * Layer normalisation over the last dimension: (x - mean) / sqrt(var + epsilon) * weight + bias, biased variance.

@@ -2,6 +2,7 @@
 
 import { type DType, isFloat } from "../dtype.js";
 import { GraphError } from "../errors.js";
+import { onnxTypeCode } from "../onnx/emitter.js";
 import { broadcastShapes } from "../shape.js";
 import {
   applyOne,
@@ -227,17 +228,6 @@ const castOperator: Operator<{ readonly to: DType }> = {
   lower: (emit, inputs, { attributes }) =>
     emit.node("Cast", inputs, { to: { int: onnxTypeCode[attributes.to] } }),
   vjp: ({ inputs }, [g]) => [g && isFloat(at(inputs, 0).dtype) ? cast(g, at(inputs, 0).dtype) : undefined],
-};
-
-/** ONNX's TensorProto.DataType codes. */
-const onnxTypeCode: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
 };
 
 /** `operand` with its elements converted to `dtype`. */

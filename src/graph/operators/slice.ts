@@ -3,6 +3,8 @@
 import { GraphError } from "../errors.js";
 import { normalizeAxis, type Shape, sizeOf } from "../shape.js";
 import { apply, applyOne, at, type Operator, only, requireSameDType, type Tensor } from "../tensor.js";
+import { add } from "./elementwise.js";
+import { sum } from "./reduce.js";
 import { expandDims, reshape } from "./reshape.js";
 import { constant } from "./source.js";
 
@@ -141,36 +143,76 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
+/** What stands beyond the edge: zeros, the mirror image (without the edge itself), or the edge. */
+export type PadMode = "zero" | "reflect" | "edge";
+
 interface PadAttributes {
   readonly axis: number;
   readonly before: number;
   readonly after: number;
+  readonly mode: PadMode;
 }
+
+export interface PadOptions extends Omit<PadAttributes, "mode"> {
+  /** Default `zero`. */
+  readonly mode?: PadMode;
+}
+
+const onnxPadMode = { zero: "constant", reflect: "reflect", edge: "edge" } as const satisfies Record<
+  PadMode,
+  string
+>;
 
 const padOperator: Operator<PadAttributes> = {
   name: "pad",
-  infer: (inputs, { axis, before, after }) => {
+  infer: (inputs, { axis, before, after, mode }) => {
     const x = at(inputs, 0);
     if (before < 0 || after < 0)
       throw new GraphError(`pad: ${before} and ${after} must not be negative (${x})`);
+    const most = at(x.shape, axis) - 1;
+    if (mode === "reflect" && Math.max(before, after) > most) {
+      throw new GraphError(
+        `pad: reflect can add at most ${most} on a side of dimension ${axis} of ${x}, not ${before} and ${after}`,
+      );
+    }
     return { dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? before + dim + after : dim)) };
   },
-  lower: (emit, [x], { attributes: { axis, before, after }, inputs }) => {
+  lower: (emit, [x], { attributes: { axis, before, after, mode }, inputs }) => {
     const { rank, dtype } = at(inputs, 0);
     const pads = Array.from({ length: 2 * rank }, (_, i) =>
       i === axis ? before : i === axis + rank ? after : 0,
     );
-    return emit.node("Pad", [x as string, emit.ints(pads), emit.scalar(dtype, 0)]);
+    const value = mode === "zero" ? [emit.scalar(dtype, 0)] : [];
+    return emit.node("Pad", [x as string, emit.ints(pads), ...value], {
+      mode: { string: onnxPadMode[mode] },
+    });
   },
-  vjp: ({ inputs, attributes: { axis, before } }, [g]) => [
-    g && slice(g, axis, before, before + at(at(inputs, 0).shape, axis)),
-  ],
+  vjp: ({ inputs, attributes }, [g]) => {
+    if (!g) return [];
+    const { axis, before, after, mode } = attributes;
+    const dim = at(at(inputs, 0).shape, axis);
+    let result = slice(g, axis, before, before + dim);
+    if (mode === "zero") return [result];
+    // The copies' cotangents go back to where the copies came from: a mirrored strip, or the edge.
+    const gap = mode === "reflect" ? 1 : 0;
+    const back = (strip: Tensor): Tensor =>
+      gap ? flip(strip, axis) : sum(strip, [axis], { keepDims: true });
+    if (before > 0) {
+      const strip = back(slice(g, axis, 0, before));
+      result = add(result, pad(strip, { axis, before: gap, after: dim - gap - at(strip.shape, axis) }));
+    }
+    if (after > 0) {
+      const strip = back(slice(g, axis, before + dim));
+      result = add(result, pad(strip, { axis, before: dim - gap - at(strip.shape, axis), after: gap }));
+    }
+    return [result];
+  },
 };
 
-/** `x` with zeros added before and after along one axis. */
-export function pad(x: Tensor, { axis, before, after }: PadAttributes): Tensor {
+/** `x` with `before` and `after` elements added along one axis: zeros, its mirror image, or its edge. */
+export function pad(x: Tensor, { axis, before, after, mode = "zero" }: PadOptions): Tensor {
   if (before === 0 && after === 0) return x;
-  return applyOne(padOperator, [x], { axis: normalizeAxis("pad", axis, x.rank), before, after });
+  return applyOne(padOperator, [x], { axis: normalizeAxis("pad", axis, x.rank), before, after, mode });
 }
 
 const flipOperator: Operator<{ readonly axis: number }> = {

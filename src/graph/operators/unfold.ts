@@ -162,7 +162,7 @@ const unfoldOperator: Operator<Window> = {
   lower: (emit, [x], { inputs, attributes }) => lowerUnfold(emit, x as string, at(inputs, 0), attributes),
   vjp: ({ inputs, attributes }, [g]) => {
     const [, , height, width] = imageShape(at(inputs, 0));
-    return [g && foldInto(g, [height, width], attributes)];
+    return [g && foldWindows(g, [height, width], attributes)];
   },
 };
 
@@ -205,7 +205,8 @@ export function unfoldWindows(x: Tensor, window: Window): Tensor {
   return reshape(transpose(cut, [0, 1, 3, 5, 2, 4]), [batch, channels * elements, rows * columns]);
 }
 
-function foldInto(x: Tensor, size: readonly [number, number], window: Window): Tensor {
+/** `fold` for a window that was checked before. */
+export function foldWindows(x: Tensor, size: readonly [number, number], window: Window): Tensor {
   return applyOne(foldOperator, [x], { size, window });
 }
 
@@ -224,5 +225,5 @@ export function unfold(x: Tensor, { kernel, ...options }: UnfoldOptions): Tensor
  * @throws GraphError when the columns are not those of an image of `size`.
  */
 export function fold(x: Tensor, { kernel, size, ...options }: FoldOptions): Tensor {
-  return foldInto(x, both(size), makeWindow("fold", kernel, options));
+  return foldWindows(x, both(size), makeWindow("fold", kernel, options));
 }
