@@ -24,9 +24,9 @@ const TINY = 1e-20;
 /**
  * Shifts the hue, torchvision's `adjust_hue` on float tensors up to rounding.
  *
- * With C = max - min and the hue h in sixths of a turn, h = (g - b) / C where red is largest, 2 + (b - r) / C where
- * green is, 4 + (r - g) / C where blue is. Back, each channel is min + C T(h), where T is 1 within one sixth of its
- * primary, 0 beyond two sixths and linear between: red max - C + ... as written below, for h in [0, 6).
+ * With C = max - min, the hue in sixths of a turn is h = (g - b) / C where red is largest, 2 + (b - r) / C where green
+ * is and 4 + (r - g) / C where blue is. Back, each channel is min + C T(h): T is 1 within one sixth of the channel's
+ * own hue (0, 2, 4), 0 from two sixths on, and linear between.
  * @param images `[B, 3, H, W]` in [0, 1] @param shift Turns in [-0.5, 0.5], B elements
  */
 export function adjustHue(images: Tensor, shift: Tensor): Tensor {

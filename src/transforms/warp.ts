@@ -4,7 +4,6 @@ import {
   add,
   concat,
   constant,
-  cos,
   type DType,
   GraphError,
   gridSample,
@@ -12,19 +11,20 @@ import {
   mul,
   neg,
   reshape,
-  sin,
+  split,
   sub,
   type Tensor,
 } from "../graph/index.js";
 import { imageShape, perSample } from "./images.js";
 import { sharedConstant } from "./shared-constant.js";
+import { cosineAndSine } from "./sine-cosine.js";
 
 /** What lies beyond the border: black, or the image mirrored at its edges. */
 export type Padding = "zeros" | "border" | "reflection";
 
 /** A rigid motion per sample, B elements each; what is left out is 0. */
 export interface RigidMotion {
-  /** Degrees counter-clockwise about the image's centre. */
+  /** Degrees counter-clockwise about the image's centre, in [-180, 180]. */
   readonly angle?: Tensor;
   /** Then to the right, as a fraction of the width. */
   readonly right?: Tensor;
@@ -53,15 +53,12 @@ export function rigidWarp(images: Tensor, motion: RigidMotion, padding: Padding 
  */
 function inverseMotion({ angle, right, down }: RigidMotion, images: Tensor): Tensor {
   const { batch, height, width } = imageShape("rigidWarp", images);
-  const column = (numbers: Tensor | undefined, missing: number): Tensor =>
-    numbers
-      ? reshape(perSample("rigidWarp", numbers, images), [batch, 1])
-      : constant(new Float32Array(batch).fill(missing), [batch, 1], images.dtype);
-  const radians = angle && mul(column(angle, 0), Math.PI / 180);
-  const c = radians ? cos(radians) : column(undefined, 1);
-  const s = radians ? sin(radians) : column(undefined, 0);
-  const x = mul(column(right, 0), width);
-  const y = mul(column(down, 0), height);
+  const zeros = constant(new Float32Array(batch), [batch, 1], images.dtype);
+  const column = (numbers: Tensor | undefined): Tensor =>
+    numbers ? reshape(perSample("rigidWarp", numbers, images), [batch, 1]) : zeros;
+  const [c, s] = split(cosineAndSine(mul(column(angle), Math.PI / 180)), 1, [1, 1]) as [Tensor, Tensor];
+  const x = mul(column(right), width);
+  const y = mul(column(down), height);
   const [toX, toY] = [2 / width, 2 / height];
   const entries = [
     ...[mul(c, toX), mul(s, toY)],
