@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { afterAll, expect } from "vitest";
 import { grad, mul, sum, type Tensor } from "#src/graph/index.js";
 import { Device, type HostValue, hostValue } from "#src/runtime/index.js";
 
@@ -67,12 +67,17 @@ export function get<T>(record: Readonly<Record<string, T>>, name: string): T {
   return value;
 }
 
+/** One device for all the functions of a test file. */
+let shared: Promise<Device> | undefined;
+afterAll(async () => (await shared)?.close());
+
 /** Traces, compiles and runs a function once. */
 export async function evaluate(
   feeds: Feeds,
   trace: (inputs: Traced) => Traced,
 ): Promise<Record<string, HostValue>> {
-  await using device = await Device.open({ threads: 1 });
+  shared ??= Device.open({ threads: 1 });
+  const device = await shared;
   const program = await device.compile({
     name: "test",
     inputs: feeds,
