@@ -27,7 +27,8 @@ export interface AugmentationSpec {
   readonly solarize?: number;
 }
 
-const SOLARIZE_THRESHOLD = 128 / 255;
+/** What rounds to level 128 or more: exact for levels, and rounding errors before it do not flip level 128. */
+const SOLARIZE_THRESHOLD = 127.5 / 255;
 /** No level reaches it. */
 const NEVER = 2;
 

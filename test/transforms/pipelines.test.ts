@@ -152,7 +152,7 @@ test("the steps run in the order jitter, grey, blur, solarise", async () => {
   );
   const amount = float32(Float32Array.of(1, 0, 1), [3, 1]);
   const sigma = float32(Float32Array.of(1.5, 0.4, 0), [3, 1]);
-  const threshold = float32(Float32Array.of(128 / 255, 128 / 255, 2), [3, 1]);
+  const threshold = float32(Float32Array.of(127.5 / 255, 127.5 / 255, 2), [3, 1]);
   const inputs = {
     ...jitter,
     "grayscale/amount": amount,
@@ -169,6 +169,23 @@ test("the steps run in the order jitter, grey, blur, solarise", async () => {
   // A level at the threshold may fall on either side after the jitter's rounding.
   const differing = whole.data.filter((value, i) => Math.abs(value - (parts.data[i] as number)) > 1e-5);
   expect(differing.length).toBeLessThan(3);
+});
+
+test("solarising inverts levels from 128 of 255 up, also behind the jitter's rounding", async () => {
+  const levels = float32(
+    Float32Array.from({ length: 3 * 256 }, (_, i) => (i % 256) / 255),
+    [1, 3, 1, 256],
+  );
+  const transform = augmentation({
+    jitter: { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, probability: 0 },
+    solarize: 1,
+  });
+  const draws = drawBatch(transform, [randomStream(0)]);
+  const result = await evaluate({ levels, ...draws }, (t) => transform.apply(t.levels as Tensor, t));
+  const rounded = Array.from(result.data, (value) => Math.round(255 * value));
+  expect(rounded).toEqual(
+    Array.from({ length: 3 * 256 }, (_, i) => (i % 256 < 128 ? i % 256 : 255 - (i % 256))),
+  );
 });
 
 test("drawBatch refuses numbers that were not declared; a missing parameter is named", () => {
