@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { AtomicFile, explainError, syncFolder, systemErrorCode, TEMPORARY_SUFFIX } from "../files.js";
-import { checkWeights, type Encoder, EncoderError } from "./encoder.js";
+import { checkEncoder, type Encoder, EncoderError } from "./encoder.js";
 import { encoderConfigJson, parseEncoderConfig } from "./encoder-config.js";
 import { fromHuggingFace, huggingFacePreprocessor, toHuggingFace } from "./huggingface.js";
 import { modelCard } from "./model-card.js";
@@ -54,7 +54,7 @@ export async function saveEncoder(
         "preprocessor_config.json describes RGB images",
     );
   }
-  checkWeights(encoder);
+  checkEncoder(encoder);
   const tensors = toHuggingFace(encoder);
   const isTaken = await checkTarget(target, overwrite);
   const preprocessing = encoderPreprocessing(encoder.config);

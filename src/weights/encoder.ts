@@ -47,8 +47,16 @@ export function weightOf(weights: Encoder["weights"], name: string): HostTensor<
   return weight;
 }
 
-/** @throws EncoderError when weights are missing, unknown, or of another shape than the architecture's. */
-export function checkWeights({ config, weights, label }: Encoder): void {
+/**
+ * @throws EncoderError when weights are missing, unknown, or of another shape than the architecture's, or when the
+ * trained feature is a class token that it does not have.
+ */
+export function checkEncoder({ config, weights, label, trained }: Encoder): void {
+  if (trained === "cls" && !config.classToken) {
+    throw new EncoderError(
+      `encoder "${label}" is said to be trained by its class token, and has none; use "mean"`,
+    );
+  }
   const shapes = expectedShapes(config);
   for (const [name, shape] of Object.entries(shapes)) {
     const weight = weightOf(weights, name);

@@ -5,7 +5,7 @@
 
 import type { VisionTransformerConfig } from "../models/index.js";
 import { sinCosPositions } from "../nn/index.js";
-import { checkWeights, type Encoder, EncoderError, expectedShapes, weightOf } from "./encoder.js";
+import { checkEncoder, type Encoder, EncoderError, expectedShapes, weightOf } from "./encoder.js";
 import { elementCount, type HostTensor, toFloat32 } from "./host-tensor.js";
 import {
   huggingFaceDinov2Names,
@@ -88,10 +88,10 @@ export function huggingFaceConfig(config: VisionTransformerConfig): Record<strin
     qkv_bias: config.qkvBias,
   };
   const intermediate = { intermediate_size: Math.floor(config.embedDim * config.mlpRatio) };
+  // No layerscale_value: it is an initial value, and transformers refuses a whole number there.
   const dinov2 = {
     mlp_ratio: config.mlpRatio,
     use_swiglu_ffn: config.swiglu,
-    layerscale_value: config.layerScale ?? 1,
     drop_path_rate: config.dropPath,
   };
   switch (type) {
@@ -182,7 +182,7 @@ function fillers(config: VisionTransformerConfig): Map<string, HostTensor<"float
 
 /** An encoder's tensors under the names of transformers, its arrays where they can be used without a copy. */
 export function toHuggingFace(encoder: Encoder): Map<string, HostTensor<"float32">> {
-  checkWeights(encoder);
+  checkEncoder(encoder);
   const { config, weights } = encoder;
   const map = nameMap(config);
   const tensors = fillers(config);

@@ -4,7 +4,7 @@ import { constant, input, makeGraph, mean, runPasses, type Tensor, writeOnnx } f
 import { visionTransformer, visionTransformerParameters } from "../models/index.js";
 import { treeLike } from "../nn/index.js";
 import { mapValues } from "../records.js";
-import { checkWeights, type Encoder, EncoderError } from "./encoder.js";
+import { checkEncoder, type Encoder, EncoderError } from "./encoder.js";
 
 /** Stands for the free batch size while tracing: a prime above every size that a model has. */
 const BATCH = 1_000_003;
@@ -25,7 +25,7 @@ export interface EncoderOnnxOptions {
  * @throws EncoderError when weights do not fit the architecture or are too large for one file.
  */
 export function encoderOnnx(encoder: Encoder, { imageSize }: EncoderOnnxOptions = {}): Uint8Array {
-  checkWeights(encoder);
+  checkEncoder(encoder);
   const { config, weights, trained, label } = encoder;
   const bytes = Object.values(weights).reduce((total, { data }) => total + data.byteLength, 0);
   if (bytes > LARGEST_MODEL_BYTES) {
@@ -41,11 +41,6 @@ export function encoderOnnx(encoder: Encoder, { imageSize }: EncoderOnnxOptions 
   const size = imageSize ?? config.imageSize;
   const images = input("pixel_values", [BATCH, config.channels, size, size]);
   const { all, cls, patches } = visionTransformer(parameters, config, images);
-  if (trained === "cls" && !cls) {
-    throw new EncoderError(
-      `encoder "${label}" is said to be trained by its class token, and has none; use "mean"`,
-    );
-  }
   const pooled = trained === "cls" && cls ? cls : mean(patches, [1]);
   const graph = runPasses(makeGraph({ last_hidden_state: all, pooler_output: pooled }));
   return writeOnnx(graph, {
