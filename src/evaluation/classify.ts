@@ -1,14 +1,17 @@
 /** @file k-NN accuracy of an encoder on images with classes, once or again and again during pretraining. */
 
-import type { Dataset } from "../data/index.js";
+import type { Batch, Dataset } from "../data/index.js";
 import type { VisionTransformerConfig } from "../models/index.js";
 import type { Device } from "../runtime/index.js";
 import type { Encoder, FeatureKind, ResidentEncoder } from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
 import { FeatureExtractor } from "./features.js";
 import { accuracyOf, knnPredict, type LabelledFeatures } from "./knn.js";
-import { matrix } from "./matrix.js";
+import { below, type Matrix } from "./matrix.js";
 import { cropsOf, disjointParts, evaluationBatches, subset } from "./subset.js";
+
+/** An online probe's images stay in memory up to this many bytes; beyond, they are read again at every run. */
+const KEPT_BYTES = 256 * 2 ** 20;
 
 /** Result of a k-NN classification. */
 export interface KnnAccuracy {
@@ -50,8 +53,9 @@ export async function evaluateKnn(options: KnnEvaluationOptions): Promise<KnnAcc
   const extractor = await FeatureExtractor.create(device, encoder, { kinds: [kind] });
   const total = train.length + test.length;
   const told = (before: number) => (images: number) => progress?.("k-NN features", (before + images) / total);
-  const bank = await labelledFeatures(extractor, train, kind, told(0));
-  const queries = await labelledFeatures(extractor, test, kind, told(train.length));
+  const read = (dataset: Dataset) => evaluationBatches(dataset, extractor.imageSize, extractor.batchSize);
+  const bank = await labelledFeatures(extractor, read(train), kind, told(0));
+  const queries = await labelledFeatures(extractor, read(test), kind, told(train.length));
   await extractor.release();
   const usable = k.filter((neighbours) => neighbours <= bank.labels.length);
   if (usable.length === 0) {
@@ -104,10 +108,16 @@ export async function createOnlineKnn(options: OnlineKnnOptions): Promise<Online
   const parts = disjointParts(dataset, { test, train }, seed);
   const encoder: ResidentEncoder = { config, statePrefix };
   const extractor = await FeatureExtractor.create(device, encoder, { kinds: [feature] });
+  const { imageSize, batchSize } = extractor;
+  const isKept = (test + train) * 3 * imageSize ** 2 <= KEPT_BYTES;
+  const read = (part: Uint32Array) => evaluationBatches(subset(dataset, part), imageSize, batchSize);
+  const images = isKept
+    ? { train: await collected(read(parts.train)), test: await collected(read(parts.test)) }
+    : undefined;
   return {
     async run() {
-      const bank = await labelledFeatures(extractor, subset(dataset, parts.train), feature);
-      const queries = await labelledFeatures(extractor, subset(dataset, parts.test), feature);
+      const bank = await labelledFeatures(extractor, images?.train ?? read(parts.train), feature);
+      const queries = await labelledFeatures(extractor, images?.test ?? read(parts.test), feature);
       return accuracy(device, bank, queries, Math.min(k, bank.labels.length), classes);
     },
     release: () => extractor.release(),
@@ -132,25 +142,27 @@ async function accuracy(
   return { accuracy: accuracyOf(predicted, queries.labels), k, classes };
 }
 
-/** Features and labels of all images that can be decoded. */
-export async function labelledFeatures(
+async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+type Batches = Iterable<Batch> | AsyncIterable<Batch>;
+
+async function labelledFeatures(
   extractor: FeatureExtractor,
-  dataset: Dataset,
+  batches: Batches,
   kind: FeatureKind,
   progress?: (images: number) => void,
 ): Promise<LabelledFeatures> {
-  const data = new Float32Array(dataset.length * extractor.features);
-  const labels = new Int32Array(dataset.length);
-  let count = 0;
-  for await (const batch of evaluationBatches(dataset, extractor.imageSize, extractor.batchSize)) {
+  const values: Matrix[] = [];
+  const labels: number[] = [];
+  for await (const batch of batches) {
     const { image } = await extractor.extract(cropsOf(batch), batch.count);
-    data.set(image?.[kind]?.data ?? [], count * extractor.features);
-    labels.set(batch.labels ?? [], count);
-    count += batch.count;
-    progress?.(count);
+    values.push(image?.[kind] as Matrix);
+    labels.push(...(batch.labels ?? []));
+    progress?.(labels.length);
   }
-  return {
-    features: matrix(count, extractor.features, data.subarray(0, count * extractor.features)),
-    labels: labels.subarray(0, count),
-  };
+  return { features: below(values), labels: Int32Array.from(labels) };
 }

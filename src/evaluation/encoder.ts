@@ -9,20 +9,10 @@ import {
 import { flattenTree, initialize, type ParameterValue, treeLike } from "../nn/index.js";
 import { mapValues, prefixed, unprefixed } from "../records.js";
 import type { Device } from "../runtime/index.js";
+import type { Encoder, FeatureKind } from "../weights/index.js";
 import { EvaluationError } from "./evaluation-error.js";
 
-/** One vector per image: the class token, or the mean of the patch tokens; both after the final norm. */
-export type FeatureKind = "cls" | "mean";
-
-export interface Encoder {
-  readonly config: VisionTransformerConfig;
-  /** By timm's names, without a prefix: `blocks.0.attn.qkv.weight`. */
-  readonly weights: Readonly<Record<string, ParameterValue>>;
-  /** Label in tables. */
-  readonly label: string;
-  /** The feature that the pretraining loss saw, which is the one to probe when none is asked for. */
-  readonly trained: FeatureKind;
-}
+export type { Encoder, FeatureKind };
 
 /** Weights that are on a device already, such as those in training: state `statePrefix` + timm's name. */
 export interface ResidentEncoder {

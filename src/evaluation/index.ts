@@ -5,7 +5,6 @@ export {
   evaluateKnn,
   type KnnAccuracy,
   type KnnEvaluationOptions,
-  labelledFeatures,
   type OnlineKnn,
   type OnlineKnnOptions,
 } from "./classify.js";

@@ -40,6 +40,24 @@ export function besides(...parts: readonly Matrix[]): Matrix {
   return { rows, columns, data };
 }
 
+/** Matrices of equally many columns one below the other. @throws RangeError when they differ. */
+export function below(parts: readonly Matrix[]): Matrix {
+  const columns = parts[0]?.columns ?? 0;
+  const rows = parts.reduce((total, part) => total + part.rows, 0);
+  const data = new Float32Array(rows * columns);
+  let first = 0;
+  for (const part of parts) {
+    if (part.columns !== columns) {
+      throw new RangeError(
+        `matrices of ${columns} and ${part.columns} columns do not stand one below the other`,
+      );
+    }
+    data.set(part.data, first * columns);
+    first += part.rows;
+  }
+  return matrix(rows, columns, data);
+}
+
 /** Mean and standard deviation of each column. */
 export interface ColumnMoments {
   readonly mean: Float64Array;
