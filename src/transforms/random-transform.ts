@@ -59,9 +59,6 @@ export function drawBatch(
   );
 }
 
-/** The transform that leaves images as they are. */
-export const identity: RandomTransform = { parameters: {}, draw: () => ({}), apply: (images) => images };
-
 /**
  * Transforms one after the other; none leave images as they are. The parameter `p` of the step `s` is named `s/p`; draws are taken from the one
  * stream in the order of the steps.
