@@ -56,7 +56,14 @@ const lawful: Tree = {
   "src/methods/vicreg.ts": ["./method.js"],
   "src/methods/inbetween.ts": ["./method.js", "./vicreg.js"],
   "src/data/index.ts": ["../files.js", "../random.js", "sharp", "node:path"],
-  "src/weights/index.ts": ["../models/index.js", "../files.js"],
+  // Exporting an encoder traces it, and says how its images are normalised.
+  "src/weights/index.ts": [
+    "../graph/index.js",
+    "../nn/index.js",
+    "../transforms/index.js",
+    "../models/index.js",
+    "../files.js",
+  ],
   "src/training/index.ts": [
     "../graph/index.js",
     "../runtime/index.js",
@@ -88,7 +95,7 @@ test("each kind of forbidden import is named", () => {
     "src/models/a.ts": ["../transforms/index.js"],
     "src/methods/a.ts": ["../runtime/index.js"],
     "src/data/a.ts": ["../graph/index.js"],
-    "src/weights/a.ts": ["../graph/index.js"],
+    "src/weights/a.ts": ["../runtime/index.js"],
     "src/training/a.ts": ["../evaluation/index.js"],
     "src/evaluation/a.ts": ["../training/index.js"],
     "src/reports/a.ts": ["../data/index.js"],
@@ -122,7 +129,7 @@ test("each kind of forbidden import is named", () => {
       "src/evaluation/a.ts: evaluation-imports",
       "src/reports/a.ts: reports-imports",
       "src/cli/a.ts: cli-imports",
-      "src/random.ts: random-imports-nothing",
+      "src/random.ts: leaves-import-nothing",
       "src/files.ts: files-is-a-leaf",
       "src/nn/b.ts: no-node-in-browser-folders",
       "src/models/b.ts: no-node-in-browser-folders",
