@@ -60,8 +60,8 @@ export function drawBatch(
 }
 
 /**
- * Transforms one after the other; none leave images as they are. The parameter `p` of the step `s` is named `s/p`; draws are taken from the one
- * stream in the order of the steps.
+ * Transforms one after the other; no steps leave images as they are. The parameter `p` of the step `s` is named
+ * `s/p`; draws are taken from the one stream in the order of the steps.
  */
 export function sequence(steps: Readonly<Record<string, RandomTransform>>): RandomTransform {
   const entries = Object.entries(steps);
