@@ -1,9 +1,15 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addDemo } from "./demo.js";
+import { addEvaluate } from "./evaluate.js";
+import { addExport } from "./export.js";
 import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
 import { version } from "./version.js";
+
+/** In the order of the help. */
+const commands = [addDemo, addPretrain, addEvaluate, addExport];
 
 /** Runs a command line (without node and script). Returns the exit code: 0 on success only. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -15,14 +21,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .showSuggestionAfterError(true)
     .showHelpAfterError("(--help shows the options)")
     .exitOverride();
-  for (const add of [addPretrain]) add(program);
-  for (const command of program.commands) {
-    command
-      .exitOverride()
-      .allowExcessArguments(false)
-      .showSuggestionAfterError(true)
-      .showHelpAfterError("(--help shows the options)");
-  }
+  // Subcommands inherit these settings.
+  for (const add of commands) add(program);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? 0);

@@ -1,0 +1,122 @@
+/** @file Whole training steps, timed: the programs that a pretraining runs, on fixed images. */
+
+import type { Batch } from "../../data/index.js";
+import { countFlops } from "../../graph/index.js";
+import type { Method } from "../../methods/index.js";
+import { type Optimizer, parameterCount } from "../../nn/index.js";
+import { randomStream } from "../../random.js";
+import { mapValues } from "../../records.js";
+import {
+  Device,
+  type DeviceOptions,
+  float32Scalar,
+  type ProfileRow,
+  traceProgram,
+} from "../../runtime/index.js";
+import {
+  GradientStep,
+  gradientProgram,
+  initializeState,
+  makeOptimizer,
+  stepInputs,
+  UpdateStep,
+  updateProgram,
+} from "../../training/index.js";
+import { makeWorkload, type Workload } from "./workload.js";
+
+const SEED = 0;
+const settings = { learningRate: 1e-4, weightDecay: 0.05 };
+/** What ONNX Runtime calls matrix products and convolutions, fused or not. */
+const gemmOperator = /(MatMul|Gemm|Conv)/;
+
+/** The step of a workload, ready to run. */
+export class MeasuredStep {
+  #step = 0;
+
+  private constructor(
+    private readonly method: Method,
+    private readonly optimizer: Optimizer,
+    private readonly device: Device,
+    private readonly gradients: GradientStep,
+    private readonly update: UpdateStep,
+    private readonly batch: Batch,
+    /** Seconds that tracing, differentiating, lowering and loading the programs took. */
+    readonly buildSeconds: number,
+  ) {}
+
+  static async create(workload: Workload, options: DeviceOptions): Promise<MeasuredStep> {
+    const { config, method } = makeWorkload(workload);
+    const optimizer = makeOptimizer(config);
+    const device = await Device.open(options);
+    const start = performance.now();
+    const gradients = await GradientStep.compile(device, method, workload.batch);
+    const update = await UpdateStep.compile(device, method, { optimizer });
+    const seconds = (performance.now() - start) / 1000;
+    await initializeState(device, method, optimizer, SEED);
+    const batch = randomBatch(method, workload.batch);
+    return new MeasuredStep(method, optimizer, device, gradients, update, batch, seconds);
+  }
+
+  /** Trained numbers. */
+  get parameters(): number {
+    return parameterCount(this.method.parameters);
+  }
+
+  /** Operations of matrix products and convolutions in one step. */
+  get flops(): number {
+    const { method, optimizer, batch } = this;
+    const programs = [gradientProgram(method, batch.count), updateProgram(method, { optimizer })];
+    return programs.reduce((total, program) => total + countFlops(traceProgram(program).graph), 0);
+  }
+
+  /** Runs one step: random numbers, forward, backward, update. */
+  async run(): Promise<{ milliseconds: number; loss: number }> {
+    const start = performance.now();
+    const { losses } = await this.gradients.run(this.#inputs());
+    await this.update.run({ ...settings, step: this.#step++ });
+    return { milliseconds: performance.now() - start, loss: losses.total };
+  }
+
+  /** Every operation's time over a few steps, in sessions of their own that keep a profile. */
+  async profile(steps: number): Promise<ProfileRow[]> {
+    const { device, method, optimizer, batch } = this;
+    const gradients = await device.compile(gradientProgram(method, batch.count), { profile: true });
+    const update = await device.compile(updateProgram(method, { optimizer }), { profile: true });
+    for (let i = 0; i < steps; i++) {
+      await gradients.run(this.#inputs());
+      const scalars = optimizer.scalars({ ...settings, step: this.#step++ });
+      await update.run(mapValues(scalars, float32Scalar));
+    }
+    return [...(await gradients.endProfiling()), ...(await update.endProfiling())];
+  }
+
+  async close(): Promise<void> {
+    await this.device.close();
+  }
+
+  #inputs() {
+    // Another step draws other numbers for the augmentations.
+    return stepInputs(this.method, { ...this.batch, step: this.#step, epoch: this.#step }, SEED);
+  }
+}
+
+/** The share of a profile's time in matrix products and convolutions. */
+export function gemmFraction(rows: readonly ProfileRow[]): number {
+  const time = (some: readonly ProfileRow[]) => some.reduce((sum, { microseconds }) => sum + microseconds, 0);
+  return time(rows.filter(({ operator }) => gemmOperator.test(operator))) / time(rows);
+}
+
+/** Noise in place of a loader's views. */
+function randomBatch(method: Method, count: number): Batch {
+  const random = randomStream(SEED, "bench");
+  return {
+    step: 0,
+    epoch: 0,
+    count,
+    indices: Int32Array.from({ length: count }, (_, i) => i),
+    labels: undefined,
+    views: method.views.map(({ crop }) =>
+      Uint8Array.from({ length: count * 3 * crop.size ** 2 }, () => random.integer(256)),
+    ),
+  };
+}
