@@ -21,6 +21,8 @@ interface Slot {
   readonly type: TensorType;
   /** Uploaded when it is first used. */
   current: Ort.Tensor | undefined;
+  /** What made it, when that was a program's run: its session owns the memory. */
+  writer: StateUpdate | undefined;
 }
 
 const GPU = "gpu-buffer";
@@ -39,7 +41,7 @@ export class GpuResidency implements Residency {
   declare(name: string, type: TensorType): void {
     const known = this.#slots.get(name);
     if (known) requireType(name, known.type, type);
-    else this.#slots.set(name, { type, current: undefined });
+    else this.#slots.set(name, { type, current: undefined, writer: undefined });
   }
 
   sessionOptions({ updates }: CompiledProgram): Partial<Ort.InferenceSession.SessionOptions> {
@@ -59,7 +61,17 @@ export class GpuResidency implements Residency {
   }
 
   commit(update: StateUpdate, written: Ort.Tensor): void {
-    this.#replace(this.#slot(update.name), written);
+    this.#replace(this.#slot(update.name), written, update);
+  }
+
+  /** A buffer must not outlive the session that allocated it: copies what the program wrote last. */
+  async detach({ updates }: CompiledProgram): Promise<void> {
+    for (const update of updates) {
+      const slot = this.#slots.get(update.name);
+      if (slot?.current && slot.writer === update) {
+        this.#replace(slot, await this.#copy(slot.type, slot.current, GPU));
+      }
+    }
   }
 
   isResident(tensor: Ort.Tensor): boolean {
@@ -115,9 +127,10 @@ export class GpuResidency implements Residency {
     });
   }
 
-  #replace(slot: Slot, next: Ort.Tensor): void {
+  #replace(slot: Slot, next: Ort.Tensor, writer?: StateUpdate): void {
     if (slot.current && this.isResident(slot.current)) slot.current.dispose();
     slot.current = next;
+    slot.writer = writer;
   }
 
   #slot(name: string): Slot {

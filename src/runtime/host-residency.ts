@@ -52,6 +52,8 @@ export class HostResidency implements Residency {
     return true;
   }
 
+  async detach(): Promise<void> {}
+
   async write(values: Readonly<Record<string, HostValue>>): Promise<void> {
     for (const [name, { dtype, shape }] of Object.entries(values)) this.declare(name, { dtype, shape });
     for (const [name, { data }] of Object.entries(values)) {

@@ -19,8 +19,11 @@ export interface Residency {
   commit(update: StateUpdate, written: Ort.Tensor): void;
   /** Whether a state's tensor is where the provider computes: feeding or fetching it moves no bytes. */
   isResident(tensor: Ort.Tensor): boolean;
+  /** Called before a program's session is released: what it wrote must outlive it. */
+  detach(program: CompiledProgram): Promise<void>;
   write(values: Readonly<Record<string, HostValue>>): Promise<void>;
   read(names: readonly string[]): Promise<Record<string, HostValue>>;
+  /** Frees everything; called before the sessions are released. */
   release(): Promise<void>;
 }
 

@@ -115,8 +115,9 @@ export class SessionHost {
   async unload(number: number): Promise<void> {
     // A profile leaves a file behind until it is read.
     if (this.#get(number).profilePrefix !== undefined) await this.endProfiling(number);
-    const { session } = this.#get(number);
+    const { session, program } = this.#get(number);
     this.#loaded.delete(number);
+    await this.state.detach(program);
     await session.release();
   }
 
@@ -129,8 +130,8 @@ export class SessionHost {
   }
 
   async release(): Promise<void> {
-    for (const number of [...this.#loaded.keys()]) await this.unload(number);
     await this.state.release();
+    for (const number of [...this.#loaded.keys()]) await this.unload(number);
   }
 
   #feed(program: CompiledProgram, name: string, type: TensorType, value: HostValue | undefined): Ort.Tensor {

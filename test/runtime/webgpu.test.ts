@@ -13,6 +13,7 @@ import {
   sub,
   type TensorType,
 } from "#src/graph/index.js";
+import { differences } from "#src/runtime/conformance/index.js";
 import { Device, float32, type HostValue, hostValue, itemOf, ProviderError } from "#src/runtime/index.js";
 import { prepareWebGpu } from "./webgpu.js";
 
@@ -24,6 +25,10 @@ const ramp = (shape: Shape): HostValue => {
     shape,
   );
 };
+
+function expectClose(found: HostValue | undefined, expected: HostValue): void {
+  expect(differences({ value: found as HostValue }, { value: expected }, 1e-5)).toEqual([]);
+}
 
 test("without a driver it says what was tried and what to install", async () => {
   const before = process.env.VK_DRIVER_FILES;
@@ -79,8 +84,7 @@ describe.skipIf("missing" in webgpu)("with a driver", () => {
       expect(loss).toBeCloseTo(itemOf(expected.loss as HostValue), 5);
     }
     for (const [name, value] of Object.entries(await cpu.getState(["weight", "moment"]))) {
-      const found = [...(after[name]?.data as Float32Array)];
-      [...(value.data as Float32Array)].forEach((item, i) => expect(found[i]).toBeCloseTo(item, 5));
+      expectClose(after[name], value);
     }
   });
 
@@ -131,9 +135,29 @@ describe.skipIf("missing" in webgpu)("with a driver", () => {
       await using second = await Device.open({ provider: "webgpu" });
       const programs = await Promise.all([first.compile(program as never), second.compile(program as never)]);
       const results = await Promise.all(programs.map((loaded) => loaded.run({ x: ramp([3]) })));
+      const expected = float32(
+        Float32Array.from([1, 2, 3], (i) => Math.sin(i) + 1),
+        [3],
+      );
       for (const { y } of results) {
-        [...(y?.data as Float32Array)].forEach((item, i) => expect(item).toBeCloseTo(Math.sin(i + 1) + 1, 5));
+        expectClose(y, expected);
       }
+    }
+  });
+
+  test("state outlives the program that wrote it", async () => {
+    await using device = await Device.open({ provider: "webgpu" });
+    const increment = {
+      name: "increment",
+      state: { s: type([1000]) },
+      trace: (_: unknown, { s }: Record<string, never>) => ({ state: { s: add(s as never, 1) } }),
+    };
+    for (let i = 1; i <= 3; i++) {
+      const program = await device.compile(increment as never);
+      await program.run();
+      await program.run();
+      await program.release();
+      expect((await device.getState(["s"])).s?.data[999]).toBe(2 * i);
     }
   });
 

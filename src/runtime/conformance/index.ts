@@ -6,6 +6,8 @@
 import type { Device } from "../device.js";
 import type { ConformanceCase } from "./case.js";
 import { elementwiseCases } from "./elementwise-cases.js";
+import { imageCases } from "./image-cases.js";
+import { indexCases } from "./index-cases.js";
 import { differences, type Results, runCase } from "./run.js";
 import { tensorCases } from "./tensor-cases.js";
 import { trainThreeSteps } from "./training.js";
@@ -14,13 +16,21 @@ export type { ConformanceCase, Operators } from "./case.js";
 export { differences, programOf, type Results, runCase, TOLERANCE } from "./run.js";
 export { trainThreeSteps } from "./training.js";
 
-export const conformanceCases: readonly ConformanceCase[] = [...elementwiseCases, ...tensorCases];
+export const conformanceCases: readonly ConformanceCase[] = [
+  ...elementwiseCases,
+  ...tensorCases,
+  ...indexCases,
+  ...imageCases,
+];
 
 /** Cases that a provider cannot run, with the reason. The only place where this is said. */
 export const unsupported: Readonly<Record<Device["settings"]["provider"], Readonly<Record<string, string>>>> =
   {
     cpu: {},
-    webgpu: {},
+    webgpu: {
+      maxPool2d: "WebGPU's MaxPool tells no positions, which the gradient needs",
+      "maxPool2d, overlapping": "WebGPU's MaxPool tells no positions, which the gradient needs",
+    },
   };
 
 export interface ConformanceResult {
