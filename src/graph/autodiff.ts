@@ -17,6 +17,9 @@ class Cotangents {
   readonly #queued = new Set<Node>();
   readonly #heap: Node[] = [];
 
+  /** @param boundary Tensors whose producers are not visited. */
+  constructor(private readonly boundary: ReadonlySet<Tensor>) {}
+
   of(tensor: Tensor): Tensor | undefined {
     return this.#values.get(tensor);
   }
@@ -26,7 +29,7 @@ class Cotangents {
     const fitted = sumTo(cotangent, tensor.shape);
     const known = this.#values.get(tensor);
     this.#values.set(tensor, known ? add(known, fitted) : fitted);
-    this.#push(tensor.producer);
+    if (!this.boundary.has(tensor)) this.#push(tensor.producer);
   }
 
   #push(node: Node): void {
@@ -102,9 +105,19 @@ export function vjp(
   cotangents: readonly Tensor[],
   wrt: readonly Tensor[],
 ): Tensor[] {
+  return pullBack(outputs, cotangents, wrt, new Set());
+}
+
+/** `vjp` that does not walk past the tensors of `boundary`. */
+function pullBack(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  wrt: readonly Tensor[],
+  boundary: ReadonlySet<Tensor>,
+): Tensor[] {
   const depends = dependence(wrt);
   const targets = new Set(wrt);
-  const state = new Cotangents();
+  const state = new Cotangents(boundary);
   outputs.forEach((output, i) => {
     const cotangent = at(cotangents, i);
     if (!sameShape(output.shape, cotangent.shape)) {
@@ -219,7 +232,9 @@ export function checkpoint(
   const recompute: CustomVjp = (_, __, [g]) => {
     if (!g) return [];
     const again = inputs.map((tensor) => barrier(tensor, g));
-    return vjp([fn(...again)], [g], [...again, ...captured]);
+    // Each cotangent is that of the direct uses alone: the walk outside goes on from inputs and captured tensors.
+    const wrt = [...again, ...captured];
+    return pullBack([fn(...again)], [g], wrt, new Set(wrt));
   };
   return at(customVjp([...inputs, ...captured], [output], recompute), 0);
 }

@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from "../tensor.js";
 import { add, erf, exp, mul, square, sub } from "./elementwise.js";
-import { mean, sum } from "./reduce.js";
+import { broadcastTo, mean, sum } from "./reduce.js";
 
 interface AxisAttributes {
   readonly axis: number;
@@ -115,18 +115,23 @@ const layerNormOperator: Operator<{ readonly epsilon: number }> = {
       ...statistics.map((name) => emit.node("Cast", [name], { to: { int: onnxTypeCode[dtype] } })),
     ];
   },
-  vjp: ({ inputs, outputs }, [g]) => {
-    if (!g) return [];
+  vjp: ({ inputs, outputs }, [g, gAverage, gInverseStd]) => {
     const [x, weight] = [at(inputs, 0), at(inputs, 1)];
     const [average, inverseStd] = [at(outputs, 1), at(outputs, 2)];
     const normal = mul(sub(x, average), inverseStd);
-    const gNormal = mul(g, weight);
     const across = { keepDims: true };
-    const gx = mul(
-      inverseStd,
-      sub(sub(gNormal, mean(gNormal, [-1], across)), mul(normal, mean(mul(gNormal, normal), [-1], across))),
-    );
-    return [gx, mul(g, normal), g]; // the walk sums the last two to the weight's shape
+    const parts: Tensor[] = [];
+    if (g) {
+      const gNormal = mul(g, weight);
+      const centred = sub(gNormal, mean(gNormal, [-1], across));
+      parts.push(mul(inverseStd, sub(centred, mul(normal, mean(mul(gNormal, normal), [-1], across)))));
+    }
+    // The statistics have cotangents in second derivatives only: this rule reads them.
+    const share = 1 / at(x.shape, x.rank - 1);
+    if (gAverage) parts.push(mul(broadcastTo(gAverage, x.shape), share));
+    if (gInverseStd) parts.push(mul(mul(gInverseStd, square(inverseStd)), mul(normal, -share)));
+    // The walk sums the last two to the weight's shape.
+    return [parts.reduce((total, part) => add(total, part)), g && mul(g, normal), g];
   },
 };
 

@@ -31,7 +31,9 @@ const matmulOperator: Operator<MatmulAttributes> = {
     const [other, columns] = matrixOf(b, transposeB);
     if (inner !== other) {
       const marks = `${transposeA ? " (transposed)" : ""} and ${b}${transposeB ? " (transposed)" : ""}`;
-      throw new GraphError(`matmul: inner dimensions ${inner} and ${other} differ for ${a}${marks}`);
+      throw new GraphError(
+        `matmul: inner dimensions ${inner} and ${other} differ for ${a}${marks}; transpose or reshape one`,
+      );
     }
     const batch = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     return { dtype: a.dtype, shape: [...batch, rows, columns] };

@@ -111,7 +111,9 @@ const concatOperator: Operator<{ readonly axis: number }> = {
     requireSameDType("concat", ...inputs);
     for (const other of inputs) {
       if (other.rank !== first.rank || other.shape.some((dim, i) => i !== axis && dim !== first.shape[i])) {
-        throw new GraphError(`concat: ${other} does not join ${first} along axis ${axis}`);
+        throw new GraphError(
+          `concat: ${other} does not join ${first} along axis ${axis}; other dimensions must be equal`,
+        );
       }
     }
     const joined = inputs.reduce((total, { shape }) => total + at(shape, axis), 0);

@@ -24,6 +24,10 @@ function simplified(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
       return simplifiedProduct(at(inputs, 0), at(inputs, 1), at(node.outputs, 0));
     case "add":
       return simplifiedSum(at(inputs, 0), at(inputs, 1), at(node.outputs, 0));
+    case "sub":
+      return withoutNeutral(at(inputs, 0), at(inputs, 1), 0, at(node.outputs, 0));
+    case "div":
+      return withoutNeutral(at(inputs, 0), at(inputs, 1), 1, at(node.outputs, 0));
     case "matmul":
       return simplifiedMatmul(at(inputs, 0), at(inputs, 1), node.attributes as Required<MatmulOptions>);
     default:
@@ -81,6 +85,14 @@ function simplifiedSum(a: Tensor, b: Tensor, type: TensorType): Tensor | undefin
     if (constant.rank > 0) return add(other, scalar(term, type.dtype));
   }
   return undefined;
+}
+
+/**
+ * `a` where `b` is the neutral number of a difference or quotient. A runtime that dropped such a node itself would
+ * let the node's readers read `a`, which may be a state that is overwritten in place: then we must know of it.
+ */
+function withoutNeutral(a: Tensor, b: Tensor, neutral: number, type: TensorType): Tensor | undefined {
+  return uniform(b) === neutral && sameShape(a.shape, type.shape) ? a : undefined;
 }
 
 /** Takes transposes of the last two dimensions and uniform scales of the operands into the product. */
