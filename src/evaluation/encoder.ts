@@ -42,7 +42,8 @@ export interface EncoderState {
 let uploads = 0;
 
 /**
- * Puts an encoder's weights on a device under names of their own, or takes those that are there.
+ * Puts an encoder's weights on a device under names of their own, where they stay until the device is closed, or takes
+ * those that are there.
  * @throws EvaluationError when weights are missing or of another shape than the architecture's.
  */
 export async function encoderState(
