@@ -1,6 +1,7 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addBench } from "./bench.js";
 import { addDemo } from "./demo.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
@@ -9,7 +10,7 @@ import { addPretrain } from "./pretrain.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
-const commands = [addDemo, addPretrain, addEvaluate, addExport];
+const commands = [addDemo, addPretrain, addEvaluate, addExport, addBench];
 
 /** Runs a command line (without node and script). Returns the exit code: 0 on success only. */
 export async function main(argv: readonly string[]): Promise<number> {

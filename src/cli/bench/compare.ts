@@ -82,29 +82,29 @@ export async function bench(
   workloads: readonly Workload[],
   options: BenchOptions,
 ): Promise<{ rows: BenchRow[]; peer: PeerResult | null }> {
-  const scripts = options.python === undefined ? undefined : peerScripts();
+  const peer = options.python === undefined ? undefined : { python: options.python, scripts: peerScripts() };
   const rows: BenchRow[] = [];
   const peerRows: PeerRow[] = [];
   const failures: string[] = [];
   for (const workload of workloads) {
     const contestants: [Contestant, Facts][] = [];
     try {
-      const { device, python, report } = options;
+      const { device, report } = options;
       const label = `${workload.model} ${workload.method}`;
-      report(`${label}: starting`);
-      contestants.push(await startOurs({ workload, device, warmup: WARMUP }));
-      for (const mode of python !== undefined && scripts ? modes : []) {
+      // Peers first: whether they run at all is known at once.
+      for (const mode of modes) {
+        if (!peer) break;
         report(`${label}: starting the peer, ${mode}`);
         try {
-          contestants.push(
-            await startPeer(python as string, scripts as string, workload, mode, device.threads),
-          );
+          contestants.push(await startPeer(peer, workload, mode, device.threads));
         } catch (error) {
           if (!(error instanceof CommandError)) throw error;
           failures.push(error.message);
         }
       }
-      if (python !== undefined && contestants.length === 1) throw new CommandError(failures.join("\n"));
+      if (peer && contestants.length === 0) throw new CommandError(failures.join("\n"));
+      report(`${label}: starting`);
+      contestants.unshift(await startOurs({ workload, device, warmup: WARMUP }));
       const figures = await takeTurns(contestants, workload, options);
       const [ours, ...peers] = contestants.map(([contestant, facts], i) => ({
         contestant,
@@ -114,7 +114,7 @@ export async function bench(
       if (!ours) throw new Error("internal: nothing was measured");
       rows.push(await ourRow(ours.contestant, ours.facts, ours.figures));
       for (const { contestant, facts, figures: theirs } of peers) {
-        peerRows.push({ ...theirs, peer: facts.peer ?? "unknown", mode: contestant.name });
+        peerRows.push({ ...theirs, peer: facts.peer ?? "unknown", mode: contestant.mode });
         if (facts.parameters !== ours.facts.parameters) {
           failures.push(
             `${label}: the peer trains ${facts.parameters} numbers, we ${ours.facts.parameters}: not the same step`,
@@ -125,14 +125,17 @@ export async function bench(
       for (const [contestant] of contestants) await contestant.close();
     }
   }
-  if (options.python === undefined) return { rows, peer: null };
+  if (!peer) return { rows, peer: null };
   const ratios = rows.flatMap((row) => ratioOf(row, peerRows));
-  return { rows, peer: { python: options.python, rows: peerRows, ratios, failures } };
+  return { rows, peer: { python: peer.python, rows: peerRows, ratios, failures } };
 }
 
 function startOurs(settings: MeasuringSettings): Promise<[Contestant, Facts]> {
   const script = fileURLToPath(new URL("./measuring-process.js", import.meta.url));
-  return Contestant.start("inbetween", process.execPath, [script, JSON.stringify(settings)]);
+  return Contestant.start("the measuring process", "inbetween", process.execPath, [
+    script,
+    JSON.stringify(settings),
+  ]);
 }
 
 /** The folder of the peers' scripts. @throws CommandError where the package came without them. */
@@ -142,9 +145,14 @@ function peerScripts(): string {
   throw new CommandError(`--peer needs ${folder}, which only the repository has; clone it and run it there`);
 }
 
+interface Peer {
+  readonly python: string;
+  /** The folder of the scripts, with a slash. */
+  readonly scripts: string;
+}
+
 function startPeer(
-  python: string,
-  scripts: string,
+  { python, scripts }: Peer,
   { model, method, batch }: Workload,
   mode: string,
   threads: number,
@@ -156,7 +164,12 @@ function startPeer(
   const sizes = Object.entries(modelSizes(model)).flatMap(([name, value]) => [`--${name}`, `${value}`]);
   const args = ["--model", "quickstart", ...sizes, "--batch", `${batch}`, "--mode", mode];
   const running = ["--threads", `${threads}`, "--warmup", `${WARMUP}`];
-  return Contestant.start(mode, python, [`${scripts}${script}`, ...options, ...args, ...running]);
+  return Contestant.start(`the peer ${python} (${mode})`, mode, python, [
+    `${scripts}${script}`,
+    ...options,
+    ...args,
+    ...running,
+  ]);
 }
 
 /** Steps of each in turn, A B C A B C …, until each has done all. */

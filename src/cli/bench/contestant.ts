@@ -34,7 +34,10 @@ export class Contestant {
   #failure: Error | undefined;
 
   private constructor(
+    /** For messages. */
     readonly name: string,
+    /** How the step is run, such as `eager`. */
+    readonly mode: string,
     child: ChildProcess,
   ) {
     this.#child = child;
@@ -51,8 +54,13 @@ export class Contestant {
   }
 
   /** Starts a program and waits until it is warm. @throws CommandError with what it printed when it ends instead. */
-  static async start(name: string, command: string, args: readonly string[]): Promise<[Contestant, Facts]> {
-    const contestant = new Contestant(name, spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] }));
+  static async start(
+    name: string,
+    mode: string,
+    command: string,
+    args: readonly string[],
+  ): Promise<[Contestant, Facts]> {
+    const contestant = new Contestant(name, mode, spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] }));
     try {
       return [contestant, (await contestant.#answer()) as Facts];
     } catch (error) {

@@ -59,8 +59,8 @@ export function modelSizes(model: string): ModelSizes {
   const sizes = Object.entries(visionTransformerPresets).find(([name]) => name === preset)?.[1];
   if (!sizes) {
     throw new CommandError(
-      `no model "${model}"${suggestion(model, Object.keys(namedModels))}; ` +
-        `or any vit-PRESET-PATCH@SIZE with a preset of ${Object.keys(visionTransformerPresets).join(", ")}`,
+      `no model "${model}"${suggestion(model, Object.keys(namedModels))} ` +
+        `(or any vit-PRESET-PATCH@SIZE with a preset of ${Object.keys(visionTransformerPresets).join(", ")})`,
     );
   }
   const { embedDim, depth, numHeads } = sizes;
