@@ -70,7 +70,10 @@ export interface PairOptions {
   /** Samples by part. */
   readonly parts: Readonly<Record<string, Uint32Array>>;
   readonly seed: number;
-  /** Images per run; each is encoded once for every view. */
+  /**
+   * Images per run, each encoded once for every view. Default 8: with the eight views of both protocols the activations
+   * then still fit into a processor's cache.
+   */
   readonly batchSize?: number;
   /** Told the share of images that are done. */
   readonly progress?: (fraction: number) => void;
@@ -112,7 +115,7 @@ function viewsFor(protocols: readonly TransformationProtocol[], size: number): R
 
 /** Reads every image once and encodes all its views in one run. */
 export async function extractPairs(options: PairOptions): Promise<Record<string, Pairs>> {
-  const { device, encoder, dataset, kind, protocols, parts, seed, batchSize = 32 } = options;
+  const { device, encoder, dataset, kind, protocols, parts, seed, batchSize = 8 } = options;
   const size = encoder.config.imageSize;
   const extractor = await FeatureExtractor.create(device, encoder, {
     kinds: [kind],
