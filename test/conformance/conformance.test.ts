@@ -153,7 +153,7 @@ for (const provider of Object.keys(targets) as ProviderName[]) {
         async () => {
           if (!device || !reference) throw new Error("the provider did not start");
           const expected = await runCase(reference, item, { exact: true });
-          expect(differences(await runCase(device, item), expected)).toEqual([]);
+          expect(differences(await runCase(device, item), expected, item.tolerance)).toEqual([]);
         },
       );
     }

@@ -13,7 +13,7 @@ import { prepareWebGpu } from "../runtime/webgpu.js";
 const webgpu = await prepareWebGpu();
 if ("missing" in webgpu) console.warn(`provider "webgpu" skipped: ${webgpu.missing}`);
 
-/** WGSL promises sin and cos to 2⁻¹¹ only, and pow as exp2(y log2(x)): ten times the tolerance. */
+/** WGSL promises sin and cos to 2⁻¹¹ (5e-4) only, and pow as exp2(y log2(x)). */
 const inexact = ["sin", "cos", "pow"];
 
 const entries = [...elementwiseEntries, ...shapeEntries, ...indexingEntries, ...spatialEntries];
@@ -26,7 +26,7 @@ describe.skipIf("missing" in webgpu)("WebGPU agrees with PyTorch", async () => {
     for (const [name, build] of Object.entries(torch)) {
       test.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (${reason})`, async () => {
         if (!device) throw new Error("the provider did not start");
-        await checkAgainstTorch(device, name, build, inexact.includes(operator) ? 10 : 1);
+        await checkAgainstTorch(device, name, build, inexact.includes(operator) ? 50 : 1);
       });
     }
   }

@@ -87,10 +87,22 @@ export const div = binary("div", "Div", (g, n) => {
   return [ga, neg(mul(ga, y(n)))]; // d(a/b)/db = -(a/b)/b
 });
 /** `a` to the power `b`; the gradient of `b` takes log(a), so it is for positive `a`. */
-export const pow = binary("pow", "Pow", (g, n) => [
-  mul(g, mul(b(n), pow(a(n), sub(b(n), 1)))),
-  mul(g, mul(y(n), log(a(n)))),
-]);
+export const pow = binary(
+  "pow",
+  "Pow",
+  (g, n) => [mul(g, mul(b(n), pow(a(n), sub(b(n), 1)))), mul(g, mul(y(n), log(a(n))))],
+  undefined,
+  (emit, names, { inputs, outputs }) => {
+    // WebGPU's kernel fails on operands that broadcast where a row is a multiple of four: broadcast them first.
+    const { shape, size } = at(outputs, 0);
+    const operandNames = names.map((name, i) =>
+      emit.target.provider !== "webgpu" || at(inputs, i).size === size
+        ? name
+        : emit.node("Expand", [name, emit.shape(shape)]),
+    );
+    return emit.node("Pow", operandNames);
+  },
+);
 /** The larger operand; a tie gives each half of the gradient, as PyTorch does. */
 export const maximum = binary("maximum", "Max", (g, n) => shareByOrder(g, greater(a(n), b(n)), n));
 /** The smaller operand; a tie gives each half of the gradient, as PyTorch does. */

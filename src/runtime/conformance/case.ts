@@ -14,6 +14,8 @@ export interface ConformanceCase {
   readonly trace: (operators: Operators, inputs: readonly Tensor[]) => Tensor | readonly Tensor[];
   /** Take the gradients of the float inputs too (default: true when there are any). */
   readonly differentiate?: boolean;
+  /** In place of `TOLERANCE`, for functions that GPUs compute less exactly. */
+  readonly tolerance?: number;
 }
 
 /** Distinct values in (-scale, scale), far from ties, zeros and the kinks at whole numbers. */

@@ -40,9 +40,14 @@ const unaryNames: readonly Unary[] = [
 
 const ofPositive: readonly Unary[] = ["log", "sqrt"];
 
+/** WGSL promises sin and cos to 2⁻¹¹ in [-π, π], and pow as exp2(y log2(x)). */
+const inexact = { tolerance: 1e-3 };
+
+const exactness = (name: string) => (["sin", "cos", "pow"].includes(name) ? inexact : {});
+
 const unary = unaryNames.map((name): ConformanceCase => {
   const x = ofPositive.includes(name) ? positive([3, 7]) : wave([3, 7], { scale: 2.4 });
-  return { name, inputs: { x }, trace: (g, [a]) => g[name](a as Tensor) };
+  return { name, inputs: { x }, trace: (g, [a]) => g[name](a as Tensor), ...exactness(name) };
 });
 
 const binaryNames = ["add", "sub", "mul", "div", "maximum", "minimum", "pow"] as const;
@@ -53,8 +58,13 @@ const binary = binaryNames.flatMap((name): ConformanceCase[] => {
     name === "pow" || name === "div" ? positive : (shape: number[], phase = 0) => wave(shape, { phase });
   const trace = (g: Operators, [a, b]: readonly Tensor[]) => g[name](a as Tensor, b as Tensor);
   return [
-    { name, inputs: { a: make([3, 5]), b: make([3, 5], 0.9) }, trace },
-    { name: `${name}, broadcast`, inputs: { a: make([2, 1, 5]), b: make([3, 1], 0.9) }, trace },
+    { name, inputs: { a: make([3, 5]), b: make([3, 5], 0.9) }, trace, ...exactness(name) },
+    {
+      name: `${name}, broadcast`,
+      inputs: { a: make([2, 1, 5]), b: make([3, 1], 0.9) },
+      trace,
+      ...exactness(name),
+    },
   ];
 });
 
@@ -82,6 +92,12 @@ const flags = { p: bool([4], [0, 0, 1, 1]), q: bool([4], [0, 1, 0, 1]) };
 export const elementwiseCases: readonly ConformanceCase[] = [
   ...unary,
   ...binary,
+  {
+    name: "pow, rows of four",
+    inputs: { a: positive([2, 3, 1]), b: wave([4], { phase: 0.9 }) },
+    trace: (g, [a, b]) => g.pow(a as Tensor, b as Tensor),
+    ...inexact,
+  },
   ...comparisons,
   { name: "logicalAnd", inputs: flags, trace: (g, [p, q]) => g.logicalAnd(p as Tensor, q as Tensor) },
   { name: "logicalOr", inputs: flags, trace: (g, [p, q]) => g.logicalOr(p as Tensor, q as Tensor) },

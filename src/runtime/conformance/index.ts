@@ -49,7 +49,13 @@ export async function* checkConformance(
   for (const item of conformanceCases) {
     const reason = unsupported[device.settings.provider][item.name];
     if (reason !== undefined) yield { name: item.name, outcome: "skipped", detail: reason };
-    else yield await compare(item.name, runCase(device, item), runCase(reference, item, { exact: true }));
+    else
+      yield await compare(
+        item.name,
+        runCase(device, item),
+        runCase(reference, item, { exact: true }),
+        item.tolerance,
+      );
   }
   yield await compare("three steps of a transformer", trainThreeSteps(device), trainThreeSteps(reference));
 }
@@ -58,6 +64,7 @@ async function compare(
   name: string,
   found: Promise<Results>,
   expected: Promise<Results>,
+  tolerance?: number,
 ): Promise<ConformanceResult> {
   const [result, reference] = await Promise.allSettled([found, expected]);
   for (const settled of [result, reference]) {
@@ -67,6 +74,7 @@ async function compare(
   const different = differences(
     (result as PromiseFulfilledResult<Results>).value,
     (reference as PromiseFulfilledResult<Results>).value,
+    tolerance,
   );
   return { name, outcome: different.length === 0 ? "agrees" : "differs", detail: different.join("; ") };
 }
