@@ -100,29 +100,37 @@ function sampleByGather(x: Tensor, grid: Tensor, options: GridSampleAttributes):
     [batch, 1, 1],
     "int64",
   );
-  /** The pixels at whole coordinates `[B, H', W']`, 0 outside the image: `[B, H', W', C]`. */
-  const pick = (row: Tensor, column: Tensor): Tensor => {
+  const isMasked = options.padding === "zeros";
+  /** The pixels at whole coordinates times a weight (all `[B, H', W']`), 0 outside the image: `[B, H', W', C]`. */
+  const pick = (row: Tensor, column: Tensor, weight: Tensor): Tensor => {
     const inside = (value: Tensor, size: number): Tensor =>
       logicalAnd(greaterEqual(value, 0), lessEqual(value, size - 1));
     const whole = (value: Tensor, size: number): Tensor => cast(clamp(value, 0, size - 1), "int64");
     const places = add(add(mul(whole(row, height), width), whole(column, width)), starts);
-    const picked = gather(pixels, 0, places);
-    const isInside = expandDims(logicalAnd(inside(row, height), inside(column, width)), -1);
-    return where(isInside, picked, 0);
+    const share = isMasked
+      ? where(logicalAnd(inside(row, height), inside(column, width)), weight, 0)
+      : weight;
+    return mul(gather(pixels, 0, places), expandDims(share, -1));
   };
-  const result = options.mode === "nearest" ? pick(round(down), round(across)) : bilinear(down, across, pick);
+  const result =
+    options.mode === "nearest"
+      ? pick(round(down), round(across), constant([1], [1, 1, 1], x.dtype))
+      : bilinear(down, across, pick);
   return transpose(reshape(result, [batch, rows, columns, channels]), [0, 3, 1, 2]);
 }
 
-function bilinear(down: Tensor, across: Tensor, pick: (row: Tensor, column: Tensor) => Tensor): Tensor {
+function bilinear(
+  down: Tensor,
+  across: Tensor,
+  pick: (row: Tensor, column: Tensor, weight: Tensor) => Tensor,
+): Tensor {
   const [top, left] = [floor(down), floor(across)];
   const [bottom, right] = [add(top, 1), add(left, 1)];
-  const [low, far] = [expandDims(sub(down, top), -1), expandDims(sub(across, left), -1)];
-  const mix = (a: Tensor, b: Tensor, weight: Tensor): Tensor => add(mul(a, sub(1, weight)), mul(b, weight));
-  return mix(
-    mix(pick(top, left), pick(top, right), far),
-    mix(pick(bottom, left), pick(bottom, right), far),
-    low,
+  const [low, far] = [sub(down, top), sub(across, left)];
+  const [high, near] = [sub(1, low), sub(1, far)];
+  return add(
+    add(pick(top, left, mul(high, near)), pick(top, right, mul(high, far))),
+    add(pick(bottom, left, mul(low, near)), pick(bottom, right, mul(low, far))),
   );
 }
 

@@ -1,5 +1,8 @@
 /** @file Average and maximum over windows of an image. */
 
+import { hostArray } from "../dtype.js";
+import type { Emitter } from "../onnx/emitter.js";
+import type { Shape } from "../shape.js";
 import { apply, applyOne, at, type Operator, requireFloat, requireRank, type Tensor } from "../tensor.js";
 import { mul } from "./elementwise.js";
 import { scatterRows } from "./gather.js";
@@ -85,6 +88,59 @@ export function avgPool2d(
   return mul(pooled, constant(factors, [rows, columns], x.dtype));
 }
 
+/** The WebGPU kernel gives no indices: they are those of the largest element of each window's column. */
+function lowerMaxPoolByArgMax(
+  emit: Emitter,
+  x: string,
+  image: Tensor,
+  { shape }: Tensor,
+  window: Window,
+): readonly string[] {
+  const [batch, channels, height, width] = imageShape(image);
+  const [, , rows, columns] = imageShape({ dtype: image.dtype, shape });
+  const { kernel, stride, padding, dilation } = window;
+  const pads = emit.ints([0, 0, ...padding, 0, 0, ...padding]);
+  const lowest = image.dtype === "float16" ? -65504 : -3e38;
+  const padded = {
+    dtype: image.dtype,
+    shape: [batch, channels, height + 2 * padding[0], width + 2 * padding[1]],
+  };
+  const bare = { ...window, padding: [0, 0] } as const;
+  const filled = emit.node("Pad", [x, pads, emit.scalar(image.dtype, lowest)]);
+  const windows = emit.node("Reshape", [
+    lowerUnfold(emit, filled, padded, bare),
+    emit.shape([batch, channels, kernel[0] * kernel[1], rows, columns]),
+  ]);
+  const tap = emit.node("ArgMax", [windows], { axis: { int: 2 }, keepdims: { int: 0 } });
+  const table = (dims: Shape, values: readonly number[]): string =>
+    emit.constant("int64", dims, hostArray("int64", values));
+  const places = (
+    down: number,
+    across: number,
+    offsetAt: (row: number, column: number) => number,
+  ): number[] =>
+    Array.from({ length: down * across }, (_, i) => offsetAt(Math.floor(i / across), i % across));
+  const tapOffsets = places(
+    kernel[0],
+    kernel[1],
+    (row, column) => row * dilation[0] * width + column * dilation[1],
+  );
+  const windowOffsets = places(
+    rows,
+    columns,
+    (row, column) => (row * stride[0] - padding[0]) * width + column * stride[1] - padding[1],
+  );
+  const planeOffsets = places(
+    batch,
+    channels,
+    (image, channel) => (image * channels + channel) * height * width,
+  );
+  const offset = emit.node("Gather", [table([tapOffsets.length], tapOffsets), tap], { axis: { int: 0 } });
+  const inPlane = emit.node("Add", [offset, table([rows, columns], windowOffsets)]);
+  const indices = emit.node("Add", [inPlane, table([batch, channels, 1, 1], planeOffsets)]);
+  return [emit.node("MaxPool", [x], windowAttributes(window)), indices];
+}
+
 const maxPoolOperator: Operator<Window> = {
   name: "maxPool2d",
   infer: (inputs, window) => {
@@ -92,8 +148,10 @@ const maxPoolOperator: Operator<Window> = {
     return [pooled, { dtype: "int64", shape: pooled.shape }];
   },
   // The second output holds each maximum's index in the flattened input; the first of several.
-  lower: (emit, inputs, { attributes }) =>
-    emit.nodes("MaxPool", inputs, windowAttributes(attributes), { outputs: 2 }),
+  lower: (emit, names, { inputs, outputs, attributes }) =>
+    emit.target.provider === "webgpu"
+      ? lowerMaxPoolByArgMax(emit, at(names, 0), at(inputs, 0), at(outputs, 0), attributes)
+      : emit.nodes("MaxPool", names, windowAttributes(attributes), { outputs: 2 }),
   vjp: ({ inputs, outputs }, [g]) => {
     if (!g) return [];
     const [x, places] = [at(inputs, 0), at(outputs, 1)];
