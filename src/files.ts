@@ -60,6 +60,13 @@ export class AtomicFile {
     }
   }
 
+  /** Replaces bytes that were written before. */
+  async rewrite(bytes: Uint8Array, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      done += (await this.#file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+    }
+  }
+
   /** Flushes to the device and takes the place of `path`. */
   async commit(): Promise<void> {
     await this.#file.sync();

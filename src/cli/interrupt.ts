@@ -1,16 +1,16 @@
-/** @file Ctrl-C: the first stops after the step under way, with a checkpoint; the second stops at once. */
+/** @file Ctrl-C: the first stops in good order, a training after the step under way; the second stops at once. */
 
 export interface Interrupt {
   readonly signal: AbortSignal;
   [Symbol.dispose](): void;
 }
 
-/** Listens for SIGINT and SIGTERM until disposed. */
-export function interruptSignal(): Interrupt {
+/** Listens for SIGINT and SIGTERM until disposed. @param what Said at the first one. */
+export function interruptSignal(what = "stopping after this step, with a checkpoint"): Interrupt {
   const controller = new AbortController();
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(130);
-    process.stderr.write("\nstopping after this step, with a checkpoint; once more stops at once\n");
+    process.stderr.write(`\n${what}; once more stops at once\n`);
     controller.abort();
   };
   process.on("SIGINT", onSignal);

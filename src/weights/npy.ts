@@ -111,6 +111,27 @@ export class NpyWriter<D extends NpyDType = NpyDType> {
     }
   }
 
+  /**
+   * Finishes the file with the rows that were appended: the first size becomes their number.
+   * @throws NpyError when the last row is incomplete; nothing is left at `path` then.
+   */
+  async closeEarly(): Promise<void> {
+    const { path } = this.#file;
+    const [, ...row] = this.shape;
+    const rows = (elementCount(this.shape) - this.#missing) / elementCount(row);
+    try {
+      if (!Number.isInteger(rows)) {
+        throw new NpyError(path, `${rows} rows of [${row.join(", ")}] were written, expected whole ones`);
+      }
+      // The header keeps its length: NumPy leaves room for the first size.
+      await this.#file.rewrite(formatHeader(this.dtype, [rows, ...row]), 0);
+      await this.#file.commit();
+    } catch (error) {
+      await this.#file.abort();
+      throw error;
+    }
+  }
+
   /** Gives up: what was at `path` before stays as it is. */
   async abort(): Promise<void> {
     await this.#file.abort();

@@ -1,7 +1,7 @@
 /** @file Runs the command line as a user does: `bin/inbetween.js` in a process of its own. */
 
 import { type ExecFileException, execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,4 +45,26 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "inbetween-cli-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** Writes a recipe that trains in a second: 16 px, one block of 16 channels. Returns its path. */
+export function tinyRecipe(folder: string): string {
+  const path = join(folder, "tiny.yaml");
+  const lines = [
+    "name: tiny",
+    "imageSize: 16",
+    "encoder: { patchSize: 4, embedDim: 16, depth: 1, numHeads: 2 }",
+    "method:",
+    "  name: inbetween",
+    "  base: { name: vicreg, width: 16, expander: [16, 16] }",
+    "  equivariantDim: 8",
+    "  decoderWidths: [8, 8, 8, 8]",
+    "augmentation: { pipeline: all }",
+    "optimizer: { baseLearningRate: 1.0e-3 }",
+    "batchSize: 8",
+    "steps: 4",
+    "log: { every: 1, pictures: 1, probes: 0 }",
+  ];
+  writeFileSync(path, `${lines.join("\n")}\n`);
+  return path;
 }

@@ -107,3 +107,19 @@ test("what is no supported array is refused", async () => {
   }
   await expect(readNpy(join(path, "b"))).rejects.toThrow(/it cannot be read: a part of the path is a file/);
 });
+
+test("fewer rows than were planned are an array of those rows, as if it had been planned so", async () => {
+  const folder = temporaryFolder();
+  const [path, planned] = [join(folder, "early.npy"), join(folder, "planned.npy")];
+  const data = Float32Array.from({ length: 9 * 3 }, (_, i) => i);
+  const writer = await NpyWriter.create(path, "float32", [1000, 3]);
+  await writer.append(data);
+  await writer.closeEarly();
+  await writeNpy(planned, { dtype: "float32", shape: [9, 3], data });
+  expect(readFileSync(path).equals(readFileSync(planned))).toBe(true);
+
+  const broken = await NpyWriter.create(join(folder, "broken.npy"), "float32", [1000, 3]);
+  await broken.append(Float32Array.of(1, 2, 3, 4));
+  await expect(broken.closeEarly()).rejects.toThrow(/broken\.npy: 1\.33\d* rows of \[3\] were written/);
+  expect(readdirSync(folder).sort()).toEqual(["early.npy", "planned.npy"]);
+});
