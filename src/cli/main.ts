@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { addBench } from "./bench.js";
 import { addDemo } from "./demo.js";
+import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
@@ -11,7 +12,7 @@ import { addPretrain } from "./pretrain.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
-const commands = [addDemo, addPretrain, addEvaluate, addExport, addEmbed, addBench];
+const commands = [addDemo, addPretrain, addEvaluate, addExport, addEmbed, addBench, addDoctor];
 
 /** Runs a command line (without node and script). Returns the exit code: 0 on success only. */
 export async function main(argv: readonly string[]): Promise<number> {

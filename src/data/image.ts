@@ -165,3 +165,9 @@ export async function encodePng(data: Uint8Array, width: number, height: number)
     .png()
     .toBuffer();
 }
+
+/** Versions of what decodes images. */
+export function imageLibraries(): { sharp: string; libvips: string } {
+  const { sharp: own = "unknown", vips } = sharp.versions;
+  return { sharp: own, libvips: vips };
+}

@@ -7,7 +7,14 @@ export { type ContactSheetOptions, contactSheet } from "./contact-sheet.js";
 export { type CropSpec, checkCropSpec, type RandomResizedCrop, type ResizeCenterCrop } from "./crop.js";
 export { DataError } from "./data-error.js";
 export { type Dataset, type DatasetParts, type Factors, makeDataset } from "./dataset.js";
-export { type DecodeOptions, decodeImage, encodePng, type ImageSize, type Raster } from "./image.js";
+export {
+  type DecodeOptions,
+  decodeImage,
+  encodePng,
+  type ImageSize,
+  imageLibraries,
+  type Raster,
+} from "./image.js";
 export {
   createLoader,
   createSequentialLoader,

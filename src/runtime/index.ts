@@ -20,4 +20,10 @@ export {
   traceProgram,
 } from "./program.js";
 export { type Adapter, checkProvider } from "./provider-check.js";
-export { type DeviceSettings, defaultThreads, ProviderError, type ProviderName } from "./providers.js";
+export {
+  type DeviceSettings,
+  defaultThreads,
+  ProviderError,
+  type ProviderName,
+  providerNames,
+} from "./providers.js";

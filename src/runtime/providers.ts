@@ -16,6 +16,9 @@ export const targets: Readonly<Record<ProviderName, Target>> = {
   webgpu: { provider: "webgpu", contrib: false },
 };
 
+/** All providers, the one that always starts first. */
+export const providerNames = Object.keys(targets) as ProviderName[];
+
 /** A provider could not start on this machine. */
 export class ProviderError extends Error {
   override readonly name = "ProviderError";
