@@ -113,9 +113,9 @@ function block(
   tokens: number,
   [attentionFactor, mlpFactor]: BranchFactors,
 ): Tensor {
-  const attended = attention(p.attn, layerNorm(p.norm1, x, epsilon), tokens, numHeads);
+  const attended = attention(p.attn, x, tokens, numHeads, { affine: p.norm1, epsilon });
   const between = add(x, branch(attended, p.ls1, attentionFactor));
-  const transformed = (isGated ? swiglu : mlp)(p.mlp, layerNorm(p.norm2, between, epsilon));
+  const transformed = (isGated ? swiglu : mlp)(p.mlp, between, { affine: p.norm2, epsilon });
   return add(between, branch(transformed, p.ls2, mlpFactor));
 }
 

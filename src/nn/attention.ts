@@ -1,7 +1,14 @@
 /** @file Multi-head self-attention (Vaswani et al. 2017), in the layout of timm's ViT. */
 
 import { GraphError, matmul, reshape, softmax, split, type Tensor, transpose } from "../graph/index.js";
-import { type Linear, type LinearOptions, linear, linearParameters } from "./linear.js";
+import {
+  type Linear,
+  type LinearOptions,
+  linear,
+  linearParameters,
+  normLinear,
+  type PreNorm,
+} from "./linear.js";
 import type { ParameterSpec } from "./parameter.js";
 
 export interface Attention<Leaf> {
@@ -32,9 +39,16 @@ export function attentionParameters(
  * @param x `[B * N, D]`, sample-major: all layers but this one see a plain matrix.
  * @param tokens N
  * @returns `[B * N, D]`
+ * @param norm The layer norm of `x`, where it has not been applied yet.
  * @throws GraphError when heads do not divide D or tokens the rows.
  */
-export function attention(p: Attention<Tensor>, x: Tensor, tokens: number, numHeads: number): Tensor {
+export function attention(
+  p: Attention<Tensor>,
+  x: Tensor,
+  tokens: number,
+  numHeads: number,
+  norm?: PreNorm,
+): Tensor {
   const [rows, features] = x.shape as [number, number];
   if (features % numHeads !== 0) {
     throw new GraphError(`attention: ${numHeads} heads do not divide the ${features} features of ${x}`);
@@ -43,7 +57,10 @@ export function attention(p: Attention<Tensor>, x: Tensor, tokens: number, numHe
     throw new GraphError(`attention: ${tokens} tokens a sample do not divide the rows of ${x}`);
   const [batch, dim] = [rows / tokens, features / numHeads];
   // [B, N, 3, H, d] -> [3, B, H, N, d]: one pass over the data, after which q, k and v are contiguous.
-  const joint = transpose(reshape(linear(p.qkv, x), [batch, tokens, 3, numHeads, dim]), [2, 0, 3, 1, 4]);
+  const joint = transpose(
+    reshape(norm ? normLinear(norm, p.qkv, x) : linear(p.qkv, x), [batch, tokens, 3, numHeads, dim]),
+    [2, 0, 3, 1, 4],
+  );
   const [q, k, v] = split(joint, 0, [1, 1, 1]).map((part) =>
     reshape(part, [batch, numHeads, tokens, dim]),
   ) as [Tensor, Tensor, Tensor];

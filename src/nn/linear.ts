@@ -1,7 +1,20 @@
 /** @file Linear layer. */
 
-import { add, at, GraphError, matmul, reshape, type Tensor } from "../graph/index.js";
+import {
+  add,
+  at,
+  customVjp,
+  GraphError,
+  matmul,
+  mean,
+  mul,
+  reshape,
+  standardize,
+  sub,
+  type Tensor,
+} from "../graph/index.js";
 import { type Initializer, kaimingUniformInitializer, uniformInitializer } from "./initializers.js";
+import type { Affine } from "./normalization.js";
 import { type ParameterSpec, parameter } from "./parameter.js";
 
 export interface Linear<Leaf> {
@@ -49,4 +62,37 @@ export function linear({ weight, bias }: Linear<Tensor>, x: Tensor): Tensor {
   const product = matmul(reshape(x, [-1, inFeatures]), weight, { transposeB: true });
   const result = bias ? add(product, bias) : product;
   return reshape(result, [...x.shape.slice(0, -1), outFeatures]);
+}
+
+/** The layer norm that stands before a linear layer. */
+export interface PreNorm {
+  readonly affine: Affine<Tensor>;
+  readonly epsilon: number;
+}
+
+/**
+ * `linear(layer, layerNorm(norm, x))`, with the norm's scale and shift moved into the layer, where they act on the
+ * weight instead of on every row: with n the rows normalised to mean 0 and deviation 1,
+ *
+ *   (n * scale + shift) Wᵀ + b = n Vᵀ + (b + W shift),   V = W * scale, its rows less their means
+ *
+ * (n's rows have mean 0, so the means of V's rows do not matter). Rows of G V then have mean 0 too, which saves the
+ * norm's backward pass one of its two projections.
+ * @param x `[…, in]` @returns `[…, out]`
+ */
+export function normLinear(
+  { affine, epsilon }: PreNorm,
+  { weight, bias }: Linear<Tensor>,
+  x: Tensor,
+): Tensor {
+  const { normal, inverseStd } = standardize(x, epsilon);
+  const [rows] = customVjp([x], [normal], (_, __, [g]) => {
+    if (!g) return [];
+    const along = mean(mul(g, normal), [-1], { keepDims: true });
+    return [mul(sub(g, mul(normal, along)), inverseStd)];
+  });
+  const scaled = mul(weight, affine.weight);
+  const centred = sub(scaled, mean(scaled, [1], { keepDims: true }));
+  const shift = reshape(matmul(weight, reshape(affine.bias, [-1, 1])), [-1]);
+  return linear({ weight: centred, bias: bias ? add(bias, shift) : shift }, rows as Tensor);
 }

@@ -1,7 +1,14 @@
 /** @file The feed-forward part of a transformer block. */
 
 import { at, gelu, mul, sigmoid, split, type Tensor } from "../graph/index.js";
-import { type Linear, type LinearOptions, linear, linearParameters } from "./linear.js";
+import {
+  type Linear,
+  type LinearOptions,
+  linear,
+  linearParameters,
+  normLinear,
+  type PreNorm,
+} from "./linear.js";
 import type { ParameterSpec } from "./parameter.js";
 
 /** Two linear layers; for SwiGLU the first gives gate and value side by side. */
@@ -21,9 +28,9 @@ export function mlpParameters(
   };
 }
 
-/** fc2(GELU(fc1(x))). @param x `[…, D]` */
-export function mlp({ fc1, fc2 }: Mlp<Tensor>, x: Tensor): Tensor {
-  return linear(fc2, gelu(linear(fc1, x)));
+/** fc2(GELU(fc1(x))). @param x `[…, D]` @param norm The layer norm of `x`, where it has not been applied yet. */
+export function mlp({ fc1, fc2 }: Mlp<Tensor>, x: Tensor, norm?: PreNorm): Tensor {
+  return linear(fc2, gelu(norm ? normLinear(norm, fc1, x) : linear(fc1, x)));
 }
 
 export function swigluParameters(
@@ -42,9 +49,12 @@ export function swigluHidden(hidden: number): number {
   return Math.ceil(Math.floor((hidden * 2) / 3) / 8) * 8;
 }
 
-/** fc2(silu(gate) * value) with [gate | value] = fc1(x) (Shazeer 2020). @param x `[…, D]` */
-export function swiglu({ fc1, fc2 }: Mlp<Tensor>, x: Tensor): Tensor {
+/** fc2(silu(gate) * value) with [gate | value] = fc1(x) (Shazeer 2020). Arguments as `mlp`. */
+export function swiglu({ fc1, fc2 }: Mlp<Tensor>, x: Tensor, norm?: PreNorm): Tensor {
   const hidden = at(fc2.weight.shape, 1);
-  const [gate, value] = split(linear(fc1, x), -1, [hidden, hidden]) as [Tensor, Tensor];
+  const [gate, value] = split(norm ? normLinear(norm, fc1, x) : linear(fc1, x), -1, [hidden, hidden]) as [
+    Tensor,
+    Tensor,
+  ];
   return linear(fc2, mul(mul(gate, sigmoid(gate)), value));
 }

@@ -12,8 +12,9 @@ import {
   requireSameDType,
   type Tensor,
 } from "../tensor.js";
-import { add, erf, exp, mul, square, sub } from "./elementwise.js";
+import { add, div, erf, exp, mul, square, sub } from "./elementwise.js";
 import { broadcastTo, mean, sum } from "./reduce.js";
+import { constant } from "./source.js";
 
 interface AxisAttributes {
   readonly axis: number;
@@ -76,10 +77,11 @@ const geluOperator: Operator<Readonly<Record<never, never>>> = {
   lower: (emit, inputs) => emit.node("Gelu", inputs, { approximate: { string: "none" } }),
   vjp: ({ inputs }, [g]) => {
     if (!g) return [];
+    // With s = x / sqrt(2): Phi(x) + x phi(x) = (1 + erf(s) + 2 / sqrt(2 pi) x / exp(s^2)) / 2, in few passes.
     const x = at(inputs, 0);
-    const cumulative = add(mul(erf(mul(x, Math.SQRT1_2)), 0.5), 0.5);
-    const density = mul(exp(mul(square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(g, add(cumulative, mul(x, density)))];
+    const s = mul(x, Math.SQRT1_2);
+    const slope = mul(div(x, exp(square(s))), 2 / Math.sqrt(2 * Math.PI));
+    return [mul(mul(g, 0.5), add(add(erf(s), slope), 1))];
   },
 };
 
@@ -160,4 +162,15 @@ function lowerLayerNorm(
  */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   return at(apply(layerNormOperator, [x, weight, bias], { epsilon }), 0);
+}
+
+/**
+ * Layer normalisation without scale and shift.
+ * @param x `[…, D]` @returns the normalised rows, and the inverse standard deviations `[…, 1]`
+ */
+export function standardize(x: Tensor, epsilon: number): { normal: Tensor; inverseStd: Tensor } {
+  const dim = at(x.shape, x.rank - 1);
+  const [weight, bias] = [1, 0].map((value) => constant(new Float32Array(dim).fill(value), [dim], x.dtype));
+  const [normal, , inverseStd] = apply(layerNormOperator, [x, weight as Tensor, bias as Tensor], { epsilon });
+  return { normal: normal as Tensor, inverseStd: inverseStd as Tensor };
 }
