@@ -1,7 +1,7 @@
 /** @file `inbetween pretrain`. */
 
 import type { Command } from "commander";
-import { pretrain } from "../training/index.js";
+import { checkStartOptions, pretrain, type RunConfig, readRunRecord } from "../training/index.js";
 import { interruptSignal } from "./interrupt.js";
 import {
   addDeviceOptions,
@@ -12,7 +12,7 @@ import {
   wholeNumber,
 } from "./options.js";
 import { printResult, printWarning } from "./output.js";
-import { loadRecipe } from "./recipes.js";
+import { loadRecipe, overridden } from "./recipes.js";
 import { observeRun } from "./run-observer.js";
 
 interface PretrainFlags extends DeviceFlags {
@@ -57,12 +57,11 @@ Examples:
   inbetween pretrain synthetic --out runs/try --steps 50 --set method.lambda=10`,
   );
   command.action(async (data: string, flags: PretrainFlags) => {
-    const { out, recipe, steps, epochs, seed, accumulate, device, threads, resume, initFrom, overwrite } =
-      flags;
-    const set = [...(flags.set ?? []), ...(accumulate === undefined ? [] : [`accumulate=${accumulate}`])];
+    const { out, device, threads, resume, initFrom, overwrite } = flags;
+    checkStartOptions(out, flags);
     using interrupt = interruptSignal();
     const result = await pretrain({
-      ...(resume ? {} : { config: loadRecipe(recipe, { steps, epochs, seed, set }) }),
+      config: askedConfig(flags, command.getOptionValueSource("recipe") !== "default"),
       data,
       out,
       device,
@@ -81,4 +80,16 @@ Examples:
     printResult(flags.json, { run, step, imagesPerSecond, loss, interrupted }, `${run}: ${state}`);
     if (interrupted) process.exitCode = 130;
   });
+}
+
+/**
+ * The configuration that the command line asks for. A resumed run has its own: options that would change it are
+ * checked against it, and none are needed.
+ */
+function askedConfig(flags: PretrainFlags, isRecipeGiven: boolean): RunConfig {
+  const { out, recipe, steps, epochs, seed, accumulate, resume } = flags;
+  const set = [...(flags.set ?? []), ...(accumulate === undefined ? [] : [`accumulate=${accumulate}`])];
+  const overrides = { steps, epochs, seed, set };
+  if (!resume || isRecipeGiven) return loadRecipe(recipe, overrides);
+  return overridden(readRunRecord(out).config, overrides, `${out}/config.json`);
 }

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, YAMLParseError } from "yaml";
+import { explainError } from "../files.js";
 import { ConfigError, parseConfig, type RunConfig, suggestion } from "../training/index.js";
 
 const recipesFolder = fileURLToPath(new URL("../../recipes/", import.meta.url));
@@ -28,11 +29,19 @@ export interface Overrides {
 /** A validated configuration. @throws ConfigError for an unknown recipe, broken YAML, or keys that do not fit. */
 export function loadRecipe(nameOrPath: string, overrides: Overrides = {}): RunConfig {
   const file = findRecipe(nameOrPath);
-  const source = readYaml(file);
+  return overridden(readYaml(file), overrides, relative(process.cwd(), file) || file);
+}
+
+/**
+ * A configuration with values replaced, validated.
+ * @param where What it comes from, for messages.
+ * @throws ConfigError when it does not fit.
+ */
+export function overridden(source: unknown, overrides: Overrides, where: string): RunConfig {
   if (typeof source !== "object" || source === null || Array.isArray(source)) {
-    throw new ConfigError(`${file}: expected a mapping of keys to values at the top`);
+    throw new ConfigError(`${where}: expected a mapping of keys to values at the top`);
   }
-  const config = source as Record<string, unknown>;
+  const config = structuredClone(source) as Record<string, unknown>;
   if (overrides.steps !== undefined || overrides.epochs !== undefined) {
     delete config.steps;
     delete config.epochs;
@@ -41,7 +50,7 @@ export function loadRecipe(nameOrPath: string, overrides: Overrides = {}): RunCo
     if (overrides[key] !== undefined) config[key] = overrides[key];
   }
   for (const assignment of overrides.set ?? []) assign(config, assignment);
-  return parseConfig(config, relative(process.cwd(), file) || file);
+  return parseConfig(config, where);
 }
 
 function findRecipe(nameOrPath: string): string {
@@ -50,16 +59,26 @@ function findRecipe(nameOrPath: string): string {
   const path = resolve(nameOrPath);
   if (existsSync(path) && statSync(path).isFile()) return path;
   throw new ConfigError(
-    `no recipe "${nameOrPath}", neither built in nor a file${suggestion(nameOrPath, recipeNames())}; ` +
-      "`inbetween recipes` lists them",
+    `no recipe "${nameOrPath}", neither built in nor a file${suggestion(nameOrPath, recipeNames())}`,
   );
 }
 
 function readYaml(file: string): unknown {
+  let text: string;
   try {
-    return parse(readFileSync(file, "utf8"));
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    if (error instanceof YAMLParseError) throw new ConfigError(`${file}: ${error.message}`, { cause: error });
+    throw new ConfigError(`${file} cannot be read: ${explainError(error)}`, { cause: error });
+  }
+  return parseYaml(text, file);
+}
+
+function parseYaml(text: string, where: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (error instanceof YAMLParseError)
+      throw new ConfigError(`${where}: ${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -78,5 +97,5 @@ function assign(config: Record<string, unknown>, assignment: string): void {
     node[key] = made;
     return made;
   }, config);
-  holder[last] = parse(assignment.slice(equals + 1));
+  holder[last] = parseYaml(assignment.slice(equals + 1), `--set ${assignment}`);
 }

@@ -37,8 +37,9 @@ export async function observeRun(
 ): Promise<RunObserver> {
   const { config, method, dataset, device, folder, totalSteps, startStep } = context;
   const startedAt = new Date().toISOString();
-  const log = new RunLog(folder.path, startStep > 0 ? { resumedStep: startStep } : {});
-  const board = new TensorBoardWriter(folder.path, startStep > 0 ? { resumedStep: startStep } : {});
+  // Also at step 0: a process that was killed before its first checkpoint has left rows.
+  const log = new RunLog(folder.path, { resumedStep: startStep });
+  const board = new TensorBoardWriter(folder.path, { resumedStep: startStep });
   const progress = new Progress({ total: totalSteps, startStep, silent, label: label ?? method.title });
   const pictures =
     config.log.pictures > 0 ? await PictureMaker.create(device, method, dataset, config.seed) : undefined;

@@ -23,7 +23,7 @@ export class SkipLog {
   /** Files looked at, usable or not: what the share of skipped ones refers to. Whoever lists the files sets it. */
   total = 0;
   readonly #folder: string;
-  readonly #file: string | undefined;
+  #file: string | undefined;
   readonly #skipped = new Map<string, Skipped>();
   readonly #written = new Set<string>();
 
@@ -33,13 +33,20 @@ export class SkipLog {
    */
   constructor(folder: string, file?: string) {
     this.#folder = folder;
+    if (file !== undefined) this.nameIn(file);
+  }
+
+  /** Names the files in `file`, those skipped so far and those to come: for a folder made after the data were opened. */
+  nameIn(file: string): void {
     this.#file = file;
-    if (file !== undefined && existsSync(file)) {
+    this.#written.clear();
+    if (existsSync(file)) {
       for (const line of readFileSync(file, "utf8").split("\n")) {
         const name = line.split("\t", 1)[0];
         if (name) this.#written.add(name);
       }
     }
+    for (const skipped of this.entries) this.#write(skipped);
   }
 
   get count(): number {
@@ -53,7 +60,12 @@ export class SkipLog {
   /** Records one file. A name that was recorded before changes nothing. */
   add(name: string, reason: string): void {
     if (this.#skipped.has(name)) return;
-    this.#skipped.set(name, { name, reason });
+    const skipped = { name, reason };
+    this.#skipped.set(name, skipped);
+    this.#write(skipped);
+  }
+
+  #write({ name, reason }: Skipped): void {
     const key = printable(name);
     if (this.#file === undefined || this.#written.has(key)) return;
     this.#written.add(key);

@@ -45,12 +45,24 @@ export type BaseMethod<Base extends object> = (
   reserved: number,
 ) => Method<Base>;
 
-/** `Ours(base, …)`: wraps a base method made by `makeBase`. */
+/** Transformations as the paper's tables abbreviate them. */
+const paperNames: Readonly<Record<Transformation["name"], string>> = {
+  rotation: "rot",
+  translation: "trans",
+  se2: "se2",
+  color: "color",
+  blur: "blur",
+};
+
+/**
+ * `Ours(base, …)`: wraps a base method made by `makeBase`.
+ * @param setting The encoder's patch size, and the name of the augmentations that make the views, for the title.
+ */
 export function inbetween<Base extends object>(
   makeBase: BaseMethod<Base>,
   views: readonly [ViewSpec, ViewSpec],
   g: Transformation,
-  { patchSize }: { readonly patchSize: number },
+  { patchSize, augmentation }: { readonly patchSize: number; readonly augmentation: string },
   options: InbetweenOptions,
 ): Method<WithDecoders<Base>> {
   const base = makeBase(views, options.equivariantDim);
@@ -60,7 +72,7 @@ export function inbetween<Base extends object>(
 
   return {
     ...base,
-    title: `Ours(${base.title}, ${g.name})`,
+    title: `Ours(${base.title}, ${augmentation}, ${paperNames[g.name]})`,
     draws: { ...base.draws, theta: g },
     parameters: {
       ...base.parameters,

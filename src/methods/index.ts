@@ -21,12 +21,16 @@ const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), 
 export const methodSchema = z.discriminatedUnion("name", [vicregSchema, inbetweenSchema]);
 export type MethodOptions = z.output<typeof methodSchema>;
 
+/** What a method is made for. */
+export interface MethodSetting {
+  readonly encoder: VisionTransformerConfig;
+  readonly views: readonly [ViewSpec, ViewSpec];
+  /** Name of the augmentations that make the views, for titles: `all`, `rot`. */
+  readonly augmentation: string;
+}
+
 /** Makes the method that the options describe. @throws RangeError when its widths do not fit. */
-export function makeMethod(
-  options: MethodOptions,
-  encoder: VisionTransformerConfig,
-  views: readonly [ViewSpec, ViewSpec],
-): Method {
+export function makeMethod(options: MethodOptions, { encoder, views, augmentation }: MethodSetting): Method {
   switch (options.name) {
     case "vicreg":
       return vicreg(encoder, views, options);
@@ -35,7 +39,7 @@ export function makeMethod(
         (baseViews, reserved) => vicreg(encoder, baseViews, options.base, reserved),
         views,
         transformation(options.transformation),
-        encoder,
+        { patchSize: encoder.patchSize, augmentation },
         options,
       );
   }

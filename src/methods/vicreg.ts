@@ -117,7 +117,7 @@ export function vicreg(
   }
   const invariant = width - reserved;
   const share = invariant / width;
-  const expanderWidths = options.expander.map((width) => Math.round(width * share));
+  const expanderWidths = options.expander.map((width) => Math.max(1, Math.round(width * share)));
   const [first, second] = views;
   return {
     title: "VICReg",

@@ -113,53 +113,92 @@ export function parseConfig(source: unknown, where: string): RunConfig {
 function issueLines(issue: z.core.$ZodIssue, source: unknown): string[] {
   const path = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(issue.path);
+    const known = knownKeys(issue.path, source);
     return issue.keys.map((key) => {
       const name = [...issue.path, key].join(".");
       return `unknown key "${name}"${suggestion(key, known)}`;
     });
   }
-  const given = issue.path.reduce<unknown>(
-    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+  const given = valueAt(source, issue.path);
+  if (issue.code === "invalid_value" || (issue.code === "invalid_union" && issue.discriminator)) {
+    const known = issue.code === "invalid_value" ? issue.values : namesOf(issue.path);
+    const names = known.map(String);
+    const expected = `expected ${names.length === 1 ? "" : "one of "}${names.map((name) => `"${name}"`).join(", ")}`;
+    const near = typeof given === "string" ? nearest(given, names) : undefined;
+    return [`"${path}": ${expected} (${got(given)})${near === undefined ? "" : `; did you mean "${near}"?`}`];
+  }
+  return [`"${path}": ${issue.message.replace(/^Invalid input: /, "")} (${got(given)})`];
+}
+
+function got(given: unknown): string {
+  return given === undefined ? "missing" : `got ${JSON.stringify(given)}`;
+}
+
+function valueAt(source: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | null | undefined)?.[key],
     source,
   );
-  const got = given === undefined ? "missing" : `got ${JSON.stringify(given)}`;
-  return [`"${path}": ${issue.message.replace(/^Invalid input: /, "")} (${got})`];
 }
 
 /** `; did you mean "x"?` when a known name is near. */
 export function suggestion(name: string, known: readonly string[]): string {
   if (known.length === 0) return "";
-  const nearest = closest(name, known);
-  return distance(name, nearest) <= Math.max(2, name.length / 3)
-    ? `; did you mean "${nearest}"?`
-    : `; known: ${known.join(", ")}`;
+  const near = nearest(name, known);
+  return near === undefined ? `; known: ${known.join(", ")}` : `; did you mean "${near}"?`;
 }
 
-/** The keys of the object schema at `path`, for suggestions. */
-function knownKeys(path: readonly PropertyKey[]): string[] {
-  let schema: unknown = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" });
-  for (const key of path) schema = childSchema(schema, key);
-  const { properties, anyOf, oneOf } = (schema ?? {}) as JsonSchema;
-  const variants = [
-    properties ?? {},
-    ...(anyOf ?? []).concat(oneOf ?? []).map((variant) => variant.properties ?? {}),
-  ];
-  return [...new Set(variants.flatMap((variant) => Object.keys(variant)))];
+/** The known name that `name` is probably a slip of. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  if (known.length === 0) return undefined;
+  const near = closest(name, known);
+  return distance(name, near) <= Math.max(2, name.length / 3) ? near : undefined;
+}
+
+/** Keys, with those above them, whose values differ between two configurations. */
+export function differingKeys(a: unknown, b: unknown, path = ""): string[] {
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isObject(a) || !isObject(b)) return JSON.stringify(a) === JSON.stringify(b) ? [] : [`"${path}"`];
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return keys.flatMap((key) => differingKeys(a[key], b[key], path === "" ? key : `${path}.${key}`));
 }
 
 interface JsonSchema {
   readonly properties?: Record<string, JsonSchema>;
   readonly anyOf?: JsonSchema[];
   readonly oneOf?: JsonSchema[];
+  readonly const?: unknown;
 }
 
-function childSchema(schema: unknown, key: PropertyKey): unknown {
-  const { properties, anyOf, oneOf } = (schema ?? {}) as JsonSchema;
-  const name = String(key);
-  return (
-    properties?.[name] ??
-    [...(anyOf ?? []), ...(oneOf ?? [])].find((v) => v.properties?.[name])?.properties?.[name]
+/** The keys of the object schema at `path`, for suggestions: of the variant that the source names. */
+function knownKeys(path: readonly PropertyKey[], source: unknown): string[] {
+  const { properties } = schemaAt(path, source) ?? {};
+  return Object.keys(properties ?? {});
+}
+
+/** The values of a discriminator, whose variants are at `path` without its last key. */
+function namesOf(path: readonly PropertyKey[]): unknown[] {
+  const key = String(path.at(-1));
+  return variantsOf(schemaAt(path.slice(0, -1), undefined)).map(({ properties }) => properties?.[key]?.const);
+}
+
+function variantsOf(schema: JsonSchema | undefined): JsonSchema[] {
+  return [...(schema?.anyOf ?? []), ...(schema?.oneOf ?? [])];
+}
+
+/** The schema at `path`; where there are variants, the one that has the constants of the source. */
+function schemaAt(path: readonly PropertyKey[], source: unknown): JsonSchema | undefined {
+  const chosen = (schema: JsonSchema | undefined, given: unknown): JsonSchema | undefined =>
+    variantsOf(schema).find(({ properties }) =>
+      Object.entries(properties ?? {}).some(
+        ([key, child]) => child.const !== undefined && child.const === valueAt(given, [key]),
+      ),
+    ) ?? schema;
+  const root = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as JsonSchema;
+  return path.reduce<JsonSchema | undefined>(
+    (schema, key, i) => chosen(schema?.properties?.[String(key)], valueAt(source, path.slice(0, i + 1))),
+    root,
   );
 }
 

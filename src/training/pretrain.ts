@@ -4,33 +4,24 @@
  */
 
 import { availableParallelism } from "node:os";
-import { type Dataset, openDataset, stepsPerEpoch } from "../data/index.js";
+import type { Dataset } from "../data/index.js";
+import { explainError, systemErrorCode } from "../files.js";
 import type { Method } from "../methods/index.js";
-import { makeMethod } from "../methods/index.js";
-import { type VisionTransformerConfig, visionTransformerConfig } from "../models/index.js";
-import type { Optimizer } from "../nn/index.js";
-import { Device, type HostValue, type ProviderName } from "../runtime/index.js";
-import type { HostTensor } from "../weights/index.js";
-import { type Checkpoint, CheckpointError, newestCheckpoint } from "./checkpoint.js";
+import type { VisionTransformerConfig } from "../models/index.js";
+import { Device, type ProviderName } from "../runtime/index.js";
 import { CheckpointStore } from "./checkpoint-store.js";
-import { ConfigError, parseConfig, type RunConfig } from "./config.js";
+import type { RunConfig } from "./config.js";
 import { NonFiniteError, writeDump } from "./dump.js";
-import { hashJson } from "./hash-json.js";
 import { type StepReport, trainingLoop } from "./loop.js";
 import { makeOptimizer, makeSchedules } from "./optimization.js";
-import { checkStartOptions, RunFolder, type StartOptions } from "./run-folder.js";
-import { initializeState, PARAMETER, savedTypes, stateTypes } from "./state.js";
+import { findCheckpoint, initializeFrom, resumeCheckpoint, saveCheckpoint, type Trained } from "./restore.js";
+import { checkStartOptions, RunFolder, RunFolderError, type StartOptions } from "./run-folder.js";
+import { planRun, type RunPlan, type RunRequest } from "./run-plan.js";
+import { initializeState, savedTypes } from "./state.js";
 import { GradientStep } from "./step.js";
 import { UpdateStep } from "./update.js";
-import { makeViews } from "./views.js";
 
-export interface PretrainOptions extends StartOptions {
-  /** Validated configuration; ignored on resume, where the run's own is taken. */
-  readonly config?: RunConfig;
-  /** What `openDataset` takes. */
-  readonly data: string;
-  /** The run folder. */
-  readonly out: string;
+export interface PretrainOptions extends RunRequest, StartOptions {
   readonly device?: ProviderName;
   readonly threads?: number;
   /** Stops the run after the step under way, with a checkpoint. */
@@ -77,69 +68,88 @@ export interface PretrainResult {
   readonly interrupted: boolean;
 }
 
+/** A run that is ready to begin: everything that could be refused has been accepted, and nothing was written. */
+interface Prepared extends RunPlan, Trained {
+  readonly gradients: GradientStep;
+  readonly update: UpdateStep;
+}
+
 /**
- * Runs or resumes a pretraining.
+ * Runs or resumes a pretraining. A run that cannot begin leaves its folder as it was.
  * @throws ConfigError, DataError, RunFolderError, CheckpointError, ProviderError, NonFiniteError: each says what to do.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const {
-    data,
-    out,
-    device: provider = "cpu",
-    threads = availableParallelism(),
-    warn = () => undefined,
-  } = options;
+  const { out, device: provider = "cpu", threads = availableParallelism(), warn = () => undefined } = options;
   checkStartOptions(out, options);
-  const folder = openFolder(options);
-  let device: Device | undefined;
-  let observer: RunObserver | undefined;
-  let result: PretrainResult | undefined;
+  const plan = await planRun(options);
+  const source = options.initFrom === undefined ? undefined : await findCheckpoint(options.initFrom);
+  await using device = await Device.open({ provider, threads });
+  const prepared = await prepare(plan, device);
+  if (source) await initializeFrom(source, prepared, warn);
+  const { resume, overwrite = false } = options;
+  const folder = resume ? RunFolder.open(out) : RunFolder.create(out, plan.record, { overwrite });
   try {
-    const config = parseConfig(folder.record.config, `${folder.path}/config.json`);
-    const dataset = await openDataset(data, {
-      skippedFile: folder.skippedFile,
-      synthetic: { seed: config.seed, size: config.imageSize },
+    return await train(prepared, folder, options, warn);
+  } catch (error) {
+    throw explained(error, folder);
+  } finally {
+    folder.release();
+  }
+}
+
+async function prepare(plan: RunPlan, device: Device): Promise<Prepared> {
+  const { config, method } = plan;
+  const { batchSize, accumulate, optimizer: settings, seed } = config;
+  const { clip } = settings;
+  const optimizer = makeOptimizer(config);
+  const gradients = await GradientStep.compile(device, method, batchSize, accumulate);
+  const update = await UpdateStep.compile(device, method, {
+    optimizer,
+    clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
+  });
+  await initializeState(device, method, optimizer, seed);
+  return { ...plan, device, optimizer, gradients, update };
+}
+
+async function train(
+  prepared: Prepared,
+  folder: RunFolder,
+  { resume, observe, signal = new AbortController().signal }: PretrainOptions,
+  warn: (message: string) => void,
+): Promise<PretrainResult> {
+  const { config, method, encoder, dataset, device, optimizer, totalSteps } = prepared;
+  dataset.skips.nameIn(folder.skippedFile);
+  const store = new CheckpointStore(folder.checkpoints, { keepLast: config.log.keep, warn });
+  const { fingerprint } = dataset;
+  const startStep = resume ? await resumeCheckpoint(store, prepared, fingerprint, warn) : 0;
+  const observer = await observe?.({
+    config,
+    method,
+    encoder,
+    dataset,
+    device,
+    folder,
+    totalSteps,
+    startStep,
+  });
+  let result: PretrainResult | undefined;
+  let last: StepReport | undefined;
+  const save = async (step: number): Promise<void> => {
+    await saveCheckpoint(store, prepared, step, fingerprint);
+    await observer?.checkpoint?.(step);
+  };
+  try {
+    await trainingLoop({
+      ...prepared,
+      schedules: makeSchedules(config, totalSteps),
+      startStep,
+      signal,
+      onStep: async (report) => {
+        last = report;
+        await observer?.step?.(report);
+        if (report.step % config.log.checkpointEvery === 0) await save(report.step);
+      },
     });
-    const { method, encoder } = buildMethod(config);
-    const totalSteps = runLength(config, dataset);
-    const optimizer = makeOptimizer(config);
-    device = await Device.open({ provider, threads });
-    const gradients = await GradientStep.compile(device, method, config.batchSize, config.accumulate);
-    const update = await UpdateStep.compile(device, method, { optimizer, clip: clipOf(config) });
-    const store = new CheckpointStore(folder.checkpoints, { keepLast: config.log.keep, warn });
-    await initializeState(device, method, optimizer, config.seed);
-    const startStep = await restore(device, method, optimizer, config, options, store);
-    const context = { config, method, encoder, dataset, device, folder, totalSteps, startStep };
-    observer = await options.observe?.(context);
-    let last: StepReport | undefined;
-    const save = async (step: number): Promise<void> => {
-      await saveCheckpoint(store, context, optimizer, step);
-      await observer?.checkpoint?.(step);
-    };
-    try {
-      await trainingLoop({
-        config,
-        method,
-        dataset,
-        gradients,
-        update,
-        schedules: makeSchedules(config, totalSteps),
-        startStep,
-        totalSteps,
-        signal: options.signal ?? new AbortController().signal,
-        onStep: async (report) => {
-          last = report;
-          await observer?.step?.(report);
-          if (report.step % config.log.checkpointEvery === 0) await save(report.step);
-        },
-      });
-    } catch (error) {
-      if (error instanceof NonFiniteError) {
-        const dump = await writeDump(folder.dumps, error, device, Object.keys(savedTypes(method, optimizer)));
-        error.message += `. The step is kept in ${dump}: look at it with \`inbetween replay ${dump}\``;
-      }
-      throw error;
-    }
     const step = last?.step ?? startStep;
     if (step % config.log.checkpointEvery !== 0 || step === 0) await save(step);
     result = {
@@ -151,123 +161,40 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       interrupted: step < totalSteps,
     };
     return result;
-  } finally {
-    await observer?.close?.(result);
-    await device?.close();
-    folder.release();
-  }
-}
-
-function openFolder({ config, out, resume, overwrite = false }: PretrainOptions): RunFolder {
-  if (resume) return RunFolder.open(out);
-  if (!config) throw new ConfigError("a new run needs a configuration; name a recipe");
-  const record = { recipe: { name: config.name, hash: hashJson(config) }, config };
-  return RunFolder.create(out, record, { overwrite });
-}
-
-/** The method and encoder that a configuration describes. @throws ConfigError when their sizes do not fit. */
-export function buildMethod(config: RunConfig): { method: Method; encoder: VisionTransformerConfig } {
-  try {
-    const encoder = visionTransformerConfig({ ...config.encoder, imageSize: config.imageSize });
-    return { method: makeMethod(config.method, encoder, makeViews(config)), encoder };
   } catch (error) {
-    if (error instanceof RangeError)
-      throw new ConfigError(`${config.name}: ${error.message}`, { cause: error });
-    throw error;
-  }
-}
-
-/** Optimiser steps of the whole run. @throws ConfigError when the data set has not one batch. */
-export function runLength({ steps, epochs, batchSize }: RunConfig, dataset: Dataset): number {
-  const perEpoch = stepsPerEpoch(dataset.length, batchSize, true);
-  if (perEpoch === 0) {
-    throw new ConfigError(
-      `"batchSize" ${batchSize} is more than the ${dataset.length} images of ${dataset.name}; ` +
-        `use at most ${dataset.length}, or add images`,
-    );
-  }
-  return steps ?? Math.max(1, Math.round((epochs ?? 1) * perEpoch));
-}
-
-function clipOf({ optimizer: { clip } }: RunConfig) {
-  return clip && { norm: clip.norm, scope: clip.scope === "global" ? ("all" as const) : clip.scope };
-}
-
-/** Puts a checkpoint's state on the device where one is asked for; returns the steps it had done. */
-async function restore(
-  device: Device,
-  method: Method,
-  optimizer: Optimizer,
-  config: RunConfig,
-  { resume, initFrom }: StartOptions,
-  store: CheckpointStore,
-): Promise<number> {
-  if (resume) {
-    const checkpoint = await store.newest();
-    if (!checkpoint) return 0;
-    const { configHash } = checkpoint.state as { readonly configHash?: string };
-    if (configHash !== hashJson(config)) {
-      throw new CheckpointError(
-        checkpoint.path,
-        `${checkpoint.path} was saved under another configuration than the run's config.json; ` +
-          "put the old config.json back, or begin a new run with --init-from",
-      );
+    if (error instanceof NonFiniteError) {
+      const dump = await writeDump(folder.dumps, error, device, Object.keys(savedTypes(method, optimizer)));
+      error.message +=
+        `. Lower optimizer.baseLearningRate or set optimizer.clip. The step is kept in ${dump}: ` +
+        `look at it with \`inbetween replay ${dump}\``;
     }
-    await load(device, checkpoint, Object.keys(savedTypes(method, optimizer)));
-    return checkpoint.step;
-  }
-  if (initFrom !== undefined) {
-    const checkpoint = await findCheckpoint(initFrom);
-    await using file = await checkpoint.open();
-    const { parameters } = stateTypes(method);
-    // Heads may be another method's; the encoder must be there.
-    const isWanted = (name: string) => name.startsWith(`${PARAMETER}encoder.`) || file.names.includes(name);
-    await load(device, checkpoint, Object.keys(parameters).filter(isWanted));
-  }
-  return 0;
-}
-
-/** The newest checkpoint of a run folder, or of a folder of checkpoints. */
-export async function findCheckpoint(path: string): Promise<Checkpoint> {
-  const checkpoint =
-    (await newestCheckpoint(`${path}/checkpoints`, () => undefined)) ??
-    (await newestCheckpoint(path, () => undefined));
-  if (checkpoint) return checkpoint;
-  throw new CheckpointError(path, `${path} holds no checkpoint; name a run folder that has saved one`);
-}
-
-async function load(device: Device, checkpoint: Checkpoint, names: readonly string[]): Promise<void> {
-  await using file = await checkpoint.open();
-  const missing = names.filter((name) => !file.names.includes(name));
-  if (missing.length > 0) {
-    throw new CheckpointError(
-      checkpoint.path,
-      `${checkpoint.path} lacks ${missing.length} of ${names.length} tensors (${missing.slice(0, 3).join(", ")}, …); ` +
-        "it comes from another configuration: use the one that it was made with",
-    );
-  }
-  const values: Record<string, HostValue> = {};
-  for (const name of names) values[name] = (await file.read(name)) as HostValue;
-  try {
-    await device.setState(values);
-  } catch (error) {
-    throw new CheckpointError(
-      checkpoint.path,
-      `${checkpoint.path} does not fit this configuration: ${(error as Error).message}`,
-      { cause: error },
-    );
+    throw error;
+  } finally {
+    await closeObserver(observer, result, warn);
   }
 }
 
-async function saveCheckpoint(
-  store: CheckpointStore,
-  { device, method, config }: RunContext,
-  optimizer: Optimizer,
-  step: number,
+/** Closes; when the run failed, failing here too must not hide why. */
+async function closeObserver(
+  observer: RunObserver | undefined,
+  result: PretrainResult | undefined,
+  warn: (message: string) => void,
 ): Promise<void> {
-  const tensors = (await device.getState(Object.keys(savedTypes(method, optimizer)))) as Record<
-    string,
-    HostTensor
-  >;
-  await store.save(step, new Map(Object.entries(tensors)), { configHash: hashJson(config) });
+  try {
+    await observer?.close?.(result);
+  } catch (error) {
+    if (result) throw error;
+    warn(`the run's last words could not be written: ${explainError(error)}`);
+  }
+}
+
+/** What the system refused while the run was under way (a full disk), in words. */
+function explained(error: unknown, { path }: RunFolder): unknown {
+  if (systemErrorCode(error) === undefined) return error;
+  return new RunFolderError(
+    path,
+    `${path} cannot be written any more: ${explainError(error)}. ` +
+      "Mend this, then continue from the last checkpoint with --resume.",
+    { cause: error },
+  );
 }

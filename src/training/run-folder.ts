@@ -151,13 +151,13 @@ export class RunFolder {
    */
   static create(path: string, record: RunRecord, options: { overwrite?: boolean } = {}): RunFolder {
     // Before the lock, too: nothing is written into a folder that is not ours.
-    guarded(path, undefined, () => checkVacant(path, options.overwrite === true));
+    checkVacant(path, options.overwrite === true);
     const lock = guarded(path, undefined, () => {
       makeFolder(path);
       return RunLock.acquire(join(path, LOCK));
     });
     return guarded(path, lock, () => {
-      checkVacant(path, options.overwrite === true);
+      requireVacant(path, options.overwrite === true);
       clear(path);
       const content = { format: "inbetween-run/1", recipe: record.recipe, config: record.config };
       writeFileAtomic(join(path, CONFIG), `${JSON.stringify(content, null, 2)}\n`);
@@ -195,8 +195,12 @@ export class RunFolder {
   }
 }
 
-/** @throws RunFolderError when a new run may not begin here. */
-function checkVacant(path: string, overwrite: boolean): void {
+/** @throws RunFolderError when a new run may not begin here. Looks only. */
+export function checkVacant(path: string, overwrite: boolean): void {
+  guarded(path, undefined, () => requireVacant(path, overwrite));
+}
+
+function requireVacant(path: string, overwrite: boolean): void {
   if (!existsSync(path)) return;
   if (!statSync(path).isDirectory()) {
     throw new RunFolderError(path, `${path} is a file, expected a folder for the run. Choose another --out.`);

@@ -20,7 +20,6 @@ import {
   square,
   sum,
   type Tensor,
-  type TensorType,
   variance,
   vjp,
 } from "../graph/index.js";

@@ -14,9 +14,9 @@ export class StoredModel {
     private readonly tensors: ReadonlyMap<string, HostValue<"float32">>,
   ) {}
 
-  static async open(name: string): Promise<StoredModel> {
+  static async open(name: string, folder = "models"): Promise<StoredModel> {
     await using file = await openSafetensors(
-      join(import.meta.dirname, "../fixtures/models", `${name}.safetensors`),
+      join(import.meta.dirname, "../fixtures", folder, `${name}.safetensors`),
     );
     const tensors = new Map<string, HostValue<"float32">>();
     for (const [key, tensor] of await file.readAll()) {
