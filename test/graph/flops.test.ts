@@ -63,7 +63,9 @@ describe("countFlops", () => {
     const patches = (size / patch) ** 2;
     const tokens = patches + 1;
     const embedding = 2 * batch * patches * (3 * patch * patch) * dim;
-    const blocks = batch * depth * (24 * tokens * dim * dim + 4 * tokens * tokens * dim);
+    // The layer norms' shifts pass through the weights of qkv and fc1, once a step.
+    const shifts = depth * 2 * (3 + 4) * dim * dim;
+    const blocks = batch * depth * (24 * tokens * dim * dim + 4 * tokens * tokens * dim) + shifts;
     expect(countFlops(makeGraph({ all }))).toBe(embedding + blocks);
 
     const loss = mean(square(all));

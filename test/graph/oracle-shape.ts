@@ -23,6 +23,7 @@ import {
   split,
   squeeze,
   stack,
+  standardize,
   stopGradient,
   sum,
   sumTo,
@@ -272,6 +273,14 @@ const fused: readonly OracleEntry[] = [
     differences: fc.tuple(shapes(0, 3), dim(2, 6)).map(([lead, width]) => ({
       inputs: [{ shape: [...lead, width] }, { shape: [width] }, { shape: [width] }],
       build: ([x, w, b]) => layerNorm(x, w, b, 1e-2),
+    })),
+  },
+  {
+    operator: "standardize",
+    torch: casesOf("standardize", ([x]) => standardize(x, 1e-6).normal),
+    differences: fc.tuple(shapes(0, 3), dim(2, 6)).map(([lead, width]) => ({
+      inputs: [{ shape: [...lead, width] }],
+      build: ([x]) => standardize(x, 1e-2).normal,
     })),
   },
   { operator: "gelu", torch: casesOf("gelu", ([x]) => gelu(x)), differences: noKernel("Gelu") },

@@ -145,4 +145,9 @@ export const elementwiseCases: readonly ConformanceCase[] = [
     inputs: { x: wave([2, 3, 8]), weight: positive([8]), bias: wave([8], { phase: 1 }) },
     trace: (g, [x, weight, bias]) => g.layerNorm(x as Tensor, weight as Tensor, bias as Tensor, 1e-6),
   },
+  {
+    name: "standardize",
+    inputs: { x: wave([2, 3, 8]) },
+    trace: (g, [x]) => g.standardize(x as Tensor, 1e-6).normal,
+  },
 ];
