@@ -7,13 +7,26 @@ import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
+import { addRecipes } from "./list-recipes.js";
 import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
+import { addReport } from "./report.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
-const commands = [addDemo, addPretrain, addEvaluate, addExport, addEmbed, addReplay, addBench, addDoctor];
+const commands = [
+  addDemo,
+  addPretrain,
+  addRecipes,
+  addEvaluate,
+  addEmbed,
+  addExport,
+  addReport,
+  addReplay,
+  addBench,
+  addDoctor,
+];
 
 /** Runs a command line (without node and script). Returns the exit code: 0 on success only. */
 export async function main(argv: readonly string[]): Promise<number> {
