@@ -1,7 +1,7 @@
 /** @file `inbetween pretrain`. */
 
 import type { Command } from "commander";
-import { checkStartOptions, pretrain, type RunConfig, readRunRecord } from "../training/index.js";
+import { checkStartOptions, pretrain, type RunConfig, readResumedRecord } from "../training/index.js";
 import { interruptSignal } from "./interrupt.js";
 import {
   addDeviceOptions,
@@ -91,5 +91,5 @@ function askedConfig(flags: PretrainFlags, isRecipeGiven: boolean): RunConfig {
   const set = [...(flags.set ?? []), ...(accumulate === undefined ? [] : [`accumulate=${accumulate}`])];
   const overrides = { steps, epochs, seed, set };
   if (!resume || isRecipeGiven) return loadRecipe(recipe, overrides);
-  return overridden(readRunRecord(out).config, overrides, `${out}/config.json`);
+  return overridden(readResumedRecord(out).config, overrides, `${out}/config.json`);
 }

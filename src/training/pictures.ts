@@ -1,12 +1,15 @@
 /** @file The pictures that a method shows of its work (in-between targets beside reconstructions), on fixed images. */
 
 import { createSequentialLoader, type Dataset, type Raster } from "../data/index.js";
+import { input, type Tensor, type TensorType } from "../graph/index.js";
 import type { Method } from "../methods/index.js";
 import { mapValues, prefixed, unprefixed } from "../records.js";
 import { type Device, type HostValue, itemOf, type Program } from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
 import { stateTypes } from "./state.js";
 import { stepInputs, stepInputTypes } from "./step-inputs.js";
+
+type Tensors = Readonly<Record<string, Tensor>>;
 
 const PICTURE = "picture/";
 const BASELINE = "baseline/";
@@ -44,22 +47,26 @@ export class PictureMaker {
     const { value: batch } = await loader.next();
     await loader.close();
     if (!batch) return undefined;
-    let shows = false;
-    const { parameters } = stateTypes(method);
+    const types = {
+      inputs: stepInputTypes(method, batch.indices.length),
+      state: stateTypes(method).parameters,
+    };
+    const encode = (inputs: Tensors, state: Tensors) => new MethodTrace(method, inputs, state).encode();
+    const symbolic = (named: Readonly<Record<string, TensorType>>): Tensors =>
+      mapValues(named, ({ shape, dtype }, name) => input(name, shape, dtype));
+    if (!encode(symbolic(types.inputs), symbolic(types.state)).pictures) return undefined;
     const program = await device.compile({
       name: "pictures",
-      inputs: stepInputTypes(method, batch.indices.length),
-      state: parameters,
+      ...types,
       trace: (inputs, state) => {
-        const { pictures = {}, baselines = {} } = new MethodTrace(method, inputs, state).encode();
-        shows = Object.keys(pictures).length > 0;
+        const { pictures = {}, baselines = {} } = encode(inputs, state);
         const errors = mapValues(baselines, (byName, part) => prefixed(byName, `${BASELINE}${part}/`));
         return {
           outputs: { ...prefixed(pictures, PICTURE), ...Object.assign({}, ...Object.values(errors)) },
         };
       },
     });
-    return shows ? new PictureMaker(program, stepInputs(method, batch, seed)) : undefined;
+    return new PictureMaker(program, stepInputs(method, batch, seed));
   }
 
   /** The pictures with the parameters as they are now. */

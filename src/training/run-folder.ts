@@ -99,6 +99,19 @@ export function readRunRecord(path: string): RunRecord {
   return { recipe, config };
 }
 
+/**
+ * As `readRunRecord`, of a run that is to be resumed.
+ *
+ * @throws RunFolderError also when there is no such folder.
+ */
+export function readResumedRecord(path: string): RunRecord {
+  if (existsSync(path)) return readRunRecord(path);
+  throw new RunFolderError(
+    path,
+    `${path} does not exist: there is no run to resume. Leave --resume out to begin one.`,
+  );
+}
+
 /** The system's errors in words, with the folder's name. Runs `work`, giving the lock back when it fails. */
 function guarded<T>(path: string, lock: RunLock | undefined, work: () => T): T {
   try {
@@ -171,13 +184,7 @@ export class RunFolder {
    * @throws RunFolderError when there is none, or when it is in use or not writable.
    */
   static open(path: string): RunFolder {
-    if (!existsSync(path)) {
-      throw new RunFolderError(
-        path,
-        `${path} does not exist: there is no run to resume. Leave --resume out to begin one.`,
-      );
-    }
-    const record = readRunRecord(path);
+    const record = readResumedRecord(path);
     const lock = guarded(path, undefined, () => RunLock.acquire(join(path, LOCK)));
     return guarded(path, lock, () => RunFolder.#layOut(path, record, lock));
   }

@@ -8,7 +8,7 @@ import { type Method, makeMethod } from "../methods/index.js";
 import { type VisionTransformerConfig, visionTransformerConfig } from "../models/index.js";
 import { ConfigError, differingKeys, parseConfig, type RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
-import { checkVacant, type RunRecord, readRunRecord, type StartOptions } from "./run-folder.js";
+import { checkVacant, type RunRecord, readResumedRecord, type StartOptions } from "./run-folder.js";
 import { makeViews } from "./views.js";
 
 export interface RunRequest extends Pick<StartOptions, "resume" | "overwrite"> {
@@ -46,7 +46,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
 }
 
 function recordOf({ config, out, resume, overwrite = false }: RunRequest): RunRecord {
-  if (resume) return readRunRecord(out);
+  if (resume) return readResumedRecord(out);
   if (!config) throw new ConfigError("a new run needs a configuration; name a recipe");
   checkVacant(out, overwrite);
   return { recipe: { name: config.name, hash: hashJson(config) }, config };

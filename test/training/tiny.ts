@@ -71,7 +71,7 @@ export async function tinyRun(
 export async function tensorsOf(run: string): Promise<Map<string, HostTensor>> {
   const checkpoint = await findCheckpoint(run);
   await using file = await checkpoint.open();
-  return file.readAll();
+  return await file.readAll();
 }
 
 /** Rows of a run's `metrics.jsonl`. */
