@@ -3,10 +3,10 @@
  * A recipe is a YAML file of this shape; the resolved configuration is written into the run folder.
  */
 
-import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { methodSchema } from "../methods/index.js";
 import { type PipelineName, pipelineNames } from "../transforms/index.js";
+import { issueLines } from "./schema-errors.js";
 
 const positive = z.number().positive();
 const count = z.int().positive();
@@ -103,56 +103,11 @@ export class ConfigError extends Error {
 export function parseConfig(source: unknown, where: string): RunConfig {
   const result = configSchema.safeParse(source);
   if (!result.success) {
-    const lines = result.error.issues.flatMap((issue) => issueLines(issue, source));
+    const lines = result.error.issues.flatMap((issue) => issueLines(issue, source, configSchema));
     throw new ConfigError(`${where}: ${lines.length === 1 ? lines[0] : `\n  ${lines.join("\n  ")}`}`);
   }
   checkTogether(result.data, where);
   return result.data;
-}
-
-function issueLines(issue: z.core.$ZodIssue, source: unknown): string[] {
-  const path = issue.path.join(".");
-  if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(issue.path, source);
-    return issue.keys.map((key) => {
-      const name = [...issue.path, key].join(".");
-      return `unknown key "${name}"${suggestion(key, known)}`;
-    });
-  }
-  const given = valueAt(source, issue.path);
-  if (issue.code === "invalid_value" || (issue.code === "invalid_union" && issue.discriminator)) {
-    const known = issue.code === "invalid_value" ? issue.values : namesOf(issue.path);
-    const names = known.map(String);
-    const expected = `expected ${names.length === 1 ? "" : "one of "}${names.map((name) => `"${name}"`).join(", ")}`;
-    const near = typeof given === "string" ? nearest(given, names) : undefined;
-    return [`"${path}": ${expected} (${got(given)})${near === undefined ? "" : `; did you mean "${near}"?`}`];
-  }
-  return [`"${path}": ${issue.message.replace(/^Invalid input: /, "")} (${got(given)})`];
-}
-
-function got(given: unknown): string {
-  return given === undefined ? "missing" : `got ${JSON.stringify(given)}`;
-}
-
-function valueAt(source: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) => (value as Record<PropertyKey, unknown> | null | undefined)?.[key],
-    source,
-  );
-}
-
-/** `; did you mean "x"?` when a known name is near. */
-export function suggestion(name: string, known: readonly string[]): string {
-  if (known.length === 0) return "";
-  const near = nearest(name, known);
-  return near === undefined ? `; known: ${known.join(", ")}` : `; did you mean "${near}"?`;
-}
-
-/** The known name that `name` is probably a slip of. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  if (known.length === 0) return undefined;
-  const near = closest(name, known);
-  return distance(name, near) <= Math.max(2, name.length / 3) ? near : undefined;
 }
 
 /** Keys, with those above them, whose values differ between two configurations. */
@@ -162,44 +117,6 @@ export function differingKeys(a: unknown, b: unknown, path = ""): string[] {
   if (!isObject(a) || !isObject(b)) return JSON.stringify(a) === JSON.stringify(b) ? [] : [`"${path}"`];
   const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
   return keys.flatMap((key) => differingKeys(a[key], b[key], path === "" ? key : `${path}.${key}`));
-}
-
-interface JsonSchema {
-  readonly properties?: Record<string, JsonSchema>;
-  readonly anyOf?: JsonSchema[];
-  readonly oneOf?: JsonSchema[];
-  readonly const?: unknown;
-}
-
-/** The keys of the object schema at `path`, for suggestions: of the variant that the source names. */
-function knownKeys(path: readonly PropertyKey[], source: unknown): string[] {
-  const { properties } = schemaAt(path, source) ?? {};
-  return Object.keys(properties ?? {});
-}
-
-/** The values of a discriminator, whose variants are at `path` without its last key. */
-function namesOf(path: readonly PropertyKey[]): unknown[] {
-  const key = String(path.at(-1));
-  return variantsOf(schemaAt(path.slice(0, -1), undefined)).map(({ properties }) => properties?.[key]?.const);
-}
-
-function variantsOf(schema: JsonSchema | undefined): JsonSchema[] {
-  return [...(schema?.anyOf ?? []), ...(schema?.oneOf ?? [])];
-}
-
-/** The schema at `path`; where there are variants, the one that has the constants of the source. */
-function schemaAt(path: readonly PropertyKey[], source: unknown): JsonSchema | undefined {
-  const chosen = (schema: JsonSchema | undefined, given: unknown): JsonSchema | undefined =>
-    variantsOf(schema).find(({ properties }) =>
-      Object.entries(properties ?? {}).some(
-        ([key, child]) => child.const !== undefined && child.const === valueAt(given, [key]),
-      ),
-    ) ?? schema;
-  const root = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as JsonSchema;
-  return path.reduce<JsonSchema | undefined>(
-    (schema, key, i) => chosen(schema?.properties?.[String(key)], valueAt(source, path.slice(0, i + 1))),
-    root,
-  );
 }
 
 function checkTogether(config: RunConfig, where: string): void {
