@@ -8,8 +8,8 @@ export interface Interrupt {
 /** Listens for SIGINT and SIGTERM until disposed. @param what Said at the first one. */
 export function interruptSignal(what = "stopping after this step, with a checkpoint"): Interrupt {
   const controller = new AbortController();
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(130);
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) stopNow(signal);
     process.stderr.write(`\n${what}; once more stops at once\n`);
     controller.abort();
   };
@@ -22,4 +22,15 @@ export function interruptSignal(what = "stopping after this step, with a checkpo
       process.off("SIGTERM", onSignal);
     },
   };
+}
+
+/**
+ * Ends the process as the signal does by default. `process.exit` would tear down the runtime's libraries while their
+ * threads compute, which crashes.
+ */
+function stopNow(signal: NodeJS.Signals): void {
+  // The progress bar hides it.
+  if (process.stderr.isTTY) process.stderr.write("\u001b[?25h");
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
