@@ -59,7 +59,8 @@ function findRecipe(nameOrPath: string): string {
   const path = resolve(nameOrPath);
   if (existsSync(path) && statSync(path).isFile()) return path;
   throw new ConfigError(
-    `no recipe "${nameOrPath}", neither built in nor a file${suggestion(nameOrPath, recipeNames())}`,
+    `no recipe "${nameOrPath}", neither built in nor a file${suggestion(nameOrPath, recipeNames())}; ` +
+      "`inbetween recipes` lists them",
   );
 }
 
