@@ -30,6 +30,9 @@ interface DemoFlags extends DeviceFlags {
 /** The runs that are compared, baseline first. */
 const RECIPES = { vicreg: "quick/vicreg", inbetween: "quick/inbetween" } as const;
 
+/** A smaller probe than the evaluation's own (SIE's): the same scores to about 0.02 in a fraction of the time. */
+const QUICK_PROBE = { epochs: 40, patience: 5, hidden: 256 } as const;
+
 /** Images of the built-in set: enough that few steps see an image twice. */
 const BUILT_IN = "synthetic:8000";
 
@@ -95,7 +98,7 @@ Examples:
         name: choice.run ?? "random",
         seed,
         repeats,
-        epochs: 40,
+        ...QUICK_PROBE,
         ...pairsFor(dataset.length),
         progress: evaluationProgress(encoder.label),
       });
