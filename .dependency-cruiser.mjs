@@ -72,7 +72,10 @@ export default {
     forbid(
       "known-places",
       "src/ holds the folders of the table and the leaf modules: add a new folder to the table first.",
-      { path: "^src/", pathNot: [`^src/(${Object.keys(allowed).join("|")})/`, "^src/(random|records|files)\\.ts$"] },
+      {
+        path: "^src/",
+        pathNot: [`^src/(${Object.keys(allowed).join("|")})/`, "^src/(random|records|files)\\.ts$"],
+      },
       {},
     ),
     forbid(
