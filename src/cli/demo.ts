@@ -11,7 +11,7 @@ import { appendEvaluation, readRun, terminalR2Tables, writeReport } from "../rep
 import { Device } from "../runtime/index.js";
 import { pretrain } from "../training/index.js";
 import { saveEncoder } from "../weights/index.js";
-import { evaluationProgress, pairsFor } from "./evaluate.js";
+import { evaluationProgress, pairsFor, unseenSeed } from "./evaluate.js";
 import { interruptSignal } from "./interrupt.js";
 import { type EncoderChoice, loadEncoderFrom } from "./load-encoder.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
@@ -23,8 +23,16 @@ interface DemoFlags extends DeviceFlags {
   readonly out: string;
   readonly steps?: number;
   readonly seed: number;
+  readonly overwrite: boolean;
   readonly repeats: number;
   readonly json: boolean;
+}
+
+const DEFAULT_OUT = "runs/demo";
+
+function stopped(): void {
+  process.stderr.write("stopped before the comparison was complete; `inbetween demo` begins it anew\n");
+  process.exitCode = 130;
 }
 
 /** The runs that are compared, baseline first. */
@@ -47,9 +55,10 @@ export function addDemo(program: Command): void {
         "random one: a few minutes on two cores.",
     )
     .argument("[data]", "folder of your own images (default: the built-in procedural ones)", BUILT_IN)
-    .option("--out <folder>", "where the runs and the report go", "runs/demo")
+    .option("--out <folder>", "where the runs and the report go", DEFAULT_OUT)
     .option("--steps <n>", "optimiser steps of each run, in place of the recipes'", wholeNumber(1))
     .option("--seed <n>", "seed of everything random", wholeNumber(0), 0)
+    .option("--overwrite", `delete runs that are in --out (those in ${DEFAULT_OUT} always are)`, false)
     .option("--repeats <n>", "probes trained on the same features", wholeNumber(1), 3);
   addJsonOption(addDeviceOptions(command)).addHelpText(
     "after",
@@ -72,16 +81,12 @@ Examples:
         config: loadRecipe(recipe, { steps, seed }),
         data,
         out: run,
-        overwrite: true,
+        overwrite: flags.overwrite || out === DEFAULT_OUT,
         signal: interrupt.signal,
         warn: printWarning,
         observe: (context) => observeRun(context, { data }),
       });
-      if (interrupted) {
-        process.stderr.write("stopped before the comparison was complete; `inbetween demo` begins it anew\n");
-        process.exitCode = 130;
-        return;
-      }
+      if (interrupted) return stopped();
       runs.push(run);
     }
 
@@ -89,10 +94,11 @@ Examples:
     const records: TransformationsRecord[] = [];
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     for (const choice of choices) {
+      if (interrupt.signal.aborted) return stopped();
       const encoder = await loadEncoderFrom(choice);
       // Images that no run has seen where they can be made; one's own folder has no others.
       const dataset = await openDataset(data, {
-        synthetic: { seed: seed + 1, size: encoder.config.imageSize },
+        synthetic: { seed: unseenSeed(seed), size: encoder.config.imageSize },
       });
       const result = await evaluateTransformations({
         device,

@@ -1,7 +1,7 @@
 /** @file `inbetween doctor`: what works on this machine, and what would make it faster. */
 
 import type { Command } from "commander";
-import pc from "picocolors";
+import { stdoutColors } from "./colors.js";
 import { advise } from "./doctor/advice.js";
 import { examine, type Findings, probes } from "./doctor/probes.js";
 import { addJsonOption } from "./options.js";
@@ -52,12 +52,12 @@ function asText(
   ];
   const known = facts.filter((fact): fact is [string, string] => fact[1] !== undefined);
   const width = Math.max(...known.map(([name]) => name.length));
-  const lines = known.map(([name, text]) => `${pc.bold(name.padEnd(width))}  ${text}`);
+  const lines = known.map(([name, text]) => `${stdoutColors.bold(name.padEnd(width))}  ${text}`);
   const suggestions = advice.map((text) => `- ${text}`);
   return [
     ...lines,
     "",
-    pc.bold(advice.length > 0 ? "To make it faster" : "Nothing stands in the way."),
+    stdoutColors.bold(advice.length > 0 ? "To make it faster" : "Nothing stands in the way."),
     ...suggestions,
   ].join("\n");
 }

@@ -1,12 +1,12 @@
 /** @file `inbetween evaluate transformations`: what do frozen features know of a transformation? */
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { openDataset } from "../data/index.js";
 import {
+  type Encoder,
   evaluateTransformations,
   type FeatureKind,
+  randomEncoder,
   type TransformationsRecord,
 } from "../evaluation/index.js";
 import { mapValues } from "../records.js";
@@ -27,6 +27,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly train?: number;
   readonly validation?: number;
   readonly test?: number;
+  readonly baseline: boolean;
   readonly json: boolean;
 }
 
@@ -55,6 +56,7 @@ export function addEvaluate(program: Command): void {
       1,
     )
     .option("--seed <n>", "seed of split, parameters and probes", wholeNumber(0), 0)
+    .option("--no-baseline", "leave out the encoder with random weights beside it")
     .option("--train <n>", "training pairs", wholeNumber(1))
     .option("--validation <n>", "pairs for early stopping", wholeNumber(1))
     .option("--test <n>", "test pairs", wholeNumber(1));
@@ -66,31 +68,43 @@ Examples:
   inbetween evaluate transformations --random quick/vicreg --data ./photos --repeats 3 --json`,
   );
   command.action(async (flags: EvaluateFlags) => {
-    const encoder = await loadEncoderFrom(flags);
+    const { run, encoder: folder, random, seed, repeats, features, device: provider, threads } = flags;
+    const chosen = await loadEncoderFrom({ run, encoder: folder, random });
+    const isBaseline = random !== undefined;
+    const encoders = isBaseline || !flags.baseline ? [chosen] : [baselineOf(chosen, seed), chosen];
     const dataset = await openDataset(flags.data, {
-      synthetic: { seed: flags.seed, size: encoder.config.imageSize },
+      synthetic: { seed: unseenSeed(seed), size: chosen.config.imageSize },
     });
-    await using device = await Device.open({
-      provider: flags.device,
-      ...(flags.threads === undefined ? {} : { threads: flags.threads }),
-    });
-    const report = evaluationProgress(encoder.label);
-    const { records } = await evaluateTransformations({
-      device,
-      encoder,
-      dataset,
-      name: flags.run ?? flags.encoder ?? "random",
-      repeats: flags.repeats,
-      seed: flags.seed,
-      ...pairsFor(dataset.length, flags),
-      ...(flags.features === undefined ? {} : { features: flags.features }),
-      progress: report,
-    });
-    if (flags.run !== undefined && existsSync(join(flags.run, "config.json"))) {
-      for (const record of records) appendEvaluation(flags.run, record);
+    await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
+    const records: TransformationsRecord[] = [];
+    for (const encoder of encoders) {
+      const result = await evaluateTransformations({
+        device,
+        encoder,
+        dataset,
+        name: encoder === chosen ? (run ?? folder ?? "random") : "random",
+        repeats,
+        seed,
+        ...pairsFor(dataset.length, flags),
+        ...(features === undefined ? {} : { features }),
+        progress: evaluationProgress(encoder.label),
+      });
+      records.push(...result.records);
     }
-    printResult(flags.json, summaryOf(records), `\n${terminalR2Tables([...records])}`);
+    if (run !== undefined) for (const record of records) appendEvaluation(run, record);
+    const own = records.filter(({ encoder }) => encoder === chosen.label);
+    printResult(flags.json, summaryOf(own, records), `\n${terminalR2Tables([...records])}`);
   });
+}
+
+/** The same architecture with weights as they start: the row that every table shows first. */
+function baselineOf({ config, trained }: Encoder, seed: number): Encoder {
+  return randomEncoder(config, seed, trained);
+}
+
+/** The seed of procedural images that no run has trained on: runs use small seeds. */
+export function unseenSeed(seed: number): number {
+  return 1_000_000 + seed;
 }
 
 /** The usual numbers of pairs, or as much of them as a small data set has images for. */
@@ -115,15 +129,12 @@ export function evaluationProgress(label: string): (text: string, fraction: numb
   };
 }
 
-/** The first protocol's figures in the place where programs look for them, and all protocols by name. */
-function summaryOf(records: readonly TransformationsRecord[]): object {
-  const scores = (record: TransformationsRecord) => mapValues(record.r2, ({ mean }) => mean);
-  const [first] = records;
+/** The first protocol's figures in the place where programs look for them, and all protocols and encoders by name. */
+function summaryOf(own: readonly TransformationsRecord[], all: readonly TransformationsRecord[]): object {
+  const [first] = own;
   return {
-    r2: first ? scores(first) : {},
+    r2: first ? mapValues(first.r2, ({ mean }) => mean) : {},
     protocol: first?.protocol,
-    protocols: Object.fromEntries(
-      records.map((record) => [record.protocol, { r2: record.r2, split: record.split }]),
-    ),
+    records: all.map(({ encoder, protocol, r2, split }) => ({ encoder, protocol, r2, split })),
   };
 }

@@ -1,7 +1,7 @@
 /** @file `inbetween recipes`: the built-in recipes. */
 
 import type { Command } from "commander";
-import pc from "picocolors";
+import { stdoutColors } from "./colors.js";
 import { addJsonOption } from "./options.js";
 import { printResult } from "./output.js";
 import { loadRecipe, recipeNames } from "./recipes.js";
@@ -20,7 +20,9 @@ A recipe is a YAML file: \`--recipe my.yaml\` takes one of your own, and \`--set
   command.action(({ json }: { readonly json: boolean }) => {
     const recipes = recipeNames().map((name) => ({ name, description: loadRecipe(name).description }));
     const width = Math.max(...recipes.map(({ name }) => name.length));
-    const lines = recipes.map(({ name, description }) => `${pc.bold(name.padEnd(width))}  ${description}`);
+    const lines = recipes.map(
+      ({ name, description }) => `${stdoutColors.bold(name.padEnd(width))}  ${description}`,
+    );
     printResult(json, { recipes }, lines.join("\n"));
   });
 }

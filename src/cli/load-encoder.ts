@@ -14,7 +14,7 @@ import {
   readRunRecord,
 } from "../training/index.js";
 import { type Encoder, type HostTensor, loadEncoder } from "../weights/index.js";
-import { CommandError } from "./output.js";
+import { CommandError, printWarning } from "./output.js";
 import { loadRecipe } from "./recipes.js";
 
 /** Exactly one of `run`, `encoder` and `random`. */
@@ -56,7 +56,7 @@ async function encoderOfRun(run: string): Promise<Encoder> {
   const record = readRunRecord(run);
   const config = parseConfig(record.config, `${run}/config.json`);
   const { method, encoder } = buildMethod(config);
-  const checkpoint = await findCheckpoint(run);
+  const checkpoint = await findCheckpoint(run, printWarning);
   await using file = await checkpoint.open();
   const weights: Record<string, HostTensor<"float32">> = {};
   for (const [name, { shape }] of Object.entries(flattenTree(visionTransformerParameters(encoder)))) {

@@ -40,6 +40,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .exitOverride();
   // Subcommands inherit these settings.
   for (const add of commands) add(program);
+  // What a command waits for may not keep the process alive by itself (an idle worker does not): it must not end silently.
+  const alive = setInterval(() => undefined, 2 ** 30);
   try {
     await program.parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? 0);
@@ -47,5 +49,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode;
     printError(error);
     return 1;
+  } finally {
+    clearInterval(alive);
   }
 }

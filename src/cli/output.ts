@@ -1,6 +1,6 @@
 /** @file What every command prints: one JSON object on the last line of stdout, or text; errors and progress on stderr. */
 
-import pc from "picocolors";
+import { stderrColors } from "./colors.js";
 
 /** Prints a command's result: the object as one JSON line, or the text for people. */
 export function printResult(asJson: boolean, result: object, text: string): void {
@@ -34,10 +34,10 @@ export class CommandError extends Error {
 export function printError(error: unknown): void {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   const text = expected.has(name) ? message : (stack ?? message);
-  process.stderr.write(`${pc.red("error:")} ${text}\n`);
+  process.stderr.write(`${stderrColors.red("error:")} ${text}\n`);
 }
 
 /** A warning on stderr. */
 export function printWarning(message: string): void {
-  process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
+  process.stderr.write(`${stderrColors.yellow("warning:")} ${message}\n`);
 }

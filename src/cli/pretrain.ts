@@ -29,7 +29,7 @@ interface PretrainFlags extends DeviceFlags {
   readonly json: boolean;
 }
 
-/** The recipe that fits a folder of photographs and two cores. */
+/** Small images, two cores, minutes. */
 export const DEFAULT_RECIPE = "quick/inbetween";
 
 export function addPretrain(program: Command): void {
@@ -53,7 +53,7 @@ export function addPretrain(program: Command): void {
 Examples:
   inbetween pretrain ./photos --out runs/photos
   inbetween pretrain ./photos --out runs/photos --resume
-  inbetween pretrain ./cifar10/train --out runs/vicreg --recipe small/vicreg --epochs 20 --seed 1
+  inbetween pretrain ./cifar10/train --out runs/vicreg --recipe quick/vicreg --epochs 20 --seed 1
   inbetween pretrain synthetic --out runs/try --steps 50 --set method.lambda=10`,
   );
   command.action(async (data: string, flags: PretrainFlags) => {

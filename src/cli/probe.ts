@@ -57,7 +57,9 @@ export async function createProbe({ device, encoder, dataset, config }: RunConte
     async run(featureStd) {
       const { image } = await extractor.extract(images, batch?.count ?? 0);
       if (!image?.mean || !image.patches) throw new Error("internal: the probe's features are missing");
-      const rank = effectiveRank(image.mean);
+      // All features zero is the worst collapse: a rank of 0, and a warning instead of an error.
+      const isZero = image.mean.data.every((value) => value === 0);
+      const rank = isZero ? 0 : effectiveRank(image.mean);
       const warnings = [
         ...(featureStd < LOW_STD
           ? [`the features' standard deviation is ${featureStd.toPrecision(2)}: they collapse to a point`]

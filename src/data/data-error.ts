@@ -6,6 +6,8 @@ export class DataError extends Error {
 
 /** The message of anything thrown, on one line. */
 export function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  // libvips keeps its messages in one place for all threads: another thread may have taken this one's.
+  const text = message === "Unknown error" ? "the file is damaged" : message;
   return text.trim().replace(/\s*[\r\n]+\s*/g, "; ");
 }

@@ -33,9 +33,16 @@ import {
   visionTransformer,
   visionTransformerParameters,
 } from "../models/index.js";
-import { type Linear, linear, linearParameters, type ParameterSpec } from "../nn/index.js";
+import {
+  drawDropPath,
+  dropPathRates,
+  type Linear,
+  linear,
+  linearParameters,
+  type ParameterSpec,
+} from "../nn/index.js";
 import { normalize } from "../transforms/index.js";
-import type { Method, ViewSpec } from "./method.js";
+import type { Method, RandomDraw, ViewSpec } from "./method.js";
 
 export const vicregOptions = z.strictObject({
   /**
@@ -73,7 +80,7 @@ export interface VicregTerms {
 const VARIANCE_EPSILON = 1e-4;
 
 /**
- * The terms for two views' embeddings, `[B, D]` each (SIE src/models.py, class VICReg; methods specs 2.2):
+ * The terms for two views' embeddings, `[B, D]` each (SIE src/models.py, class VICReg):
  * invariance is the mean squared difference, variance the hinge mean(relu(1 - std)) / 2 summed over views,
  * covariance the sum of squared off-diagonal covariances / D summed over views.
  */
@@ -122,7 +129,7 @@ export function vicreg(
   return {
     title: "VICReg",
     views,
-    draws: {},
+    draws: encoder.dropPath > 0 ? { dropPath: dropPathDraw(encoder) } : {},
     schedules: {},
     buffers: {},
     minimumBatch: 2,
@@ -132,10 +139,15 @@ export function vicreg(
       expander: projectorParameters([invariant, ...expanderWidths]),
     },
 
-    encode({ parameters, views: images }) {
+    encode({ parameters, views: images, draws }) {
       // Both views in one forward pass.
       const both = concat([images[first.name] as Tensor, images[second.name] as Tensor], 0);
-      const { cls, patches } = visionTransformer(parameters.encoder, encoder, normalize(both));
+      const { cls, patches } = visionTransformer(
+        parameters.encoder,
+        encoder,
+        normalize(both),
+        branchFactors(draws.dropPath),
+      );
       const batch = both.shape[0] as number;
       const represent = (x: Tensor): Tensor => (parameters.head ? linear(parameters.head, x) : x);
       const tokens = represent(patches);
@@ -161,4 +173,18 @@ export function vicreg(
       };
     },
   };
+}
+
+/** Factors of the residual branches of both views' encoders (stochastic depth), `[2 * depth]` each. */
+function dropPathDraw({ dropPath, depth, dropPathGrowth }: VisionTransformerConfig): RandomDraw {
+  const rates = dropPathRates(dropPath, depth, dropPathGrowth);
+  return {
+    parameters: { first: [2 * depth], second: [2 * depth] },
+    draw: (random) => ({ first: drawDropPath(rates, random), second: drawDropPath(rates, random) }),
+  };
+}
+
+/** The factors in the order of the joint forward pass. */
+function branchFactors(draws: Readonly<Record<string, Tensor>> | undefined): { dropPath?: Tensor } {
+  return draws ? { dropPath: concat([draws.first as Tensor, draws.second as Tensor], 0) } : {};
 }

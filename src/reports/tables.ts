@@ -115,7 +115,7 @@ export function r2Tables(evaluations: readonly EvaluationRecord[]): R2Table[] {
 
 /** A table for the terminal: first column left, all others right. Pass `colors: false` for logs and pipes. */
 export function terminalTable(head: string[], rows: string[][], options: { colors?: boolean } = {}): string {
-  const colors = options.colors ?? pc.isColorSupported;
+  const colors = options.colors ?? (pc.isColorSupported && process.stdout.isTTY === true);
   const table = new Table({
     head: head.map((title) => pc.createColors(colors).bold(title)),
     colAligns: head.map((_, column) => (column === 0 ? "left" : "right")),
@@ -130,7 +130,7 @@ export function terminalR2Tables(
   evaluations: readonly EvaluationRecord[],
   options: { colors?: boolean } = {},
 ): string {
-  const color = pc.createColors(options.colors ?? pc.isColorSupported);
+  const color = pc.createColors(options.colors ?? (pc.isColorSupported && process.stdout.isTTY === true));
   return r2Tables(evaluations)
     .map(({ title, rows }) => {
       const withKnn = rows.some((row) => row.knn !== MISSING);

@@ -82,7 +82,8 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const { out, device: provider = "cpu", threads = availableParallelism(), warn = () => undefined } = options;
   checkStartOptions(out, options);
   const plan = await planRun(options);
-  const source = options.initFrom === undefined ? undefined : await findCheckpoint(options.initFrom);
+  const source =
+    options.initFrom === undefined ? undefined : await findCheckpoint(options.initFrom, options.warn);
   await using device = await Device.open({ provider, threads });
   const prepared = await prepare(plan, device);
   if (source) await initializeFrom(source, prepared, warn);
@@ -114,7 +115,7 @@ async function prepare(plan: RunPlan, device: Device): Promise<Prepared> {
 async function train(
   prepared: Prepared,
   folder: RunFolder,
-  { resume, observe, signal = new AbortController().signal }: PretrainOptions,
+  { resume, initFrom, observe, signal = new AbortController().signal }: PretrainOptions,
   warn: (message: string) => void,
 ): Promise<PretrainResult> {
   const { config, method, encoder, dataset, device, optimizer, totalSteps } = prepared;
@@ -139,6 +140,8 @@ async function train(
     await observer?.checkpoint?.(step);
   };
   try {
+    // Without it, a run killed before its first checkpoint would be resumed from other weights.
+    if (initFrom !== undefined) await save(0);
     await trainingLoop({
       ...prepared,
       schedules: makeSchedules(config, totalSteps),
@@ -165,8 +168,8 @@ async function train(
     if (error instanceof NonFiniteError) {
       const dump = await writeDump(folder.dumps, error, device, Object.keys(savedTypes(method, optimizer)));
       error.message +=
-        `. Lower optimizer.baseLearningRate or set optimizer.clip. The step is kept in ${dump}: ` +
-        `look at it with \`inbetween replay ${dump}\``;
+        `. The step is kept in ${dump}: look at it with \`inbetween replay ${dump}\`. A new run from the last ` +
+        `checkpoint with a lower rate: --init-from ${folder.path} --out NEW --set optimizer.baseLearningRate=…`;
     }
     throw error;
   } finally {

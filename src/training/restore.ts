@@ -1,11 +1,19 @@
 /** @file Between the state on the device and checkpoints: saving it, and putting it back. */
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { TensorType } from "../graph/index.js";
 import type { Method } from "../methods/index.js";
 import type { Optimizer } from "../nn/index.js";
 import type { Device, HostValue } from "../runtime/index.js";
 import type { HostTensor } from "../weights/index.js";
-import { type Checkpoint, CheckpointError, newestCheckpoint } from "./checkpoint.js";
+import {
+  type Checkpoint,
+  CheckpointError,
+  newestCheckpoint,
+  readCheckpoint,
+  STATE_FILE,
+} from "./checkpoint.js";
 import type { CheckpointStore } from "./checkpoint-store.js";
 import type { RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
@@ -116,11 +124,17 @@ export async function initializeFrom(
   );
 }
 
-/** The newest checkpoint of a run folder, or of a folder of checkpoints. */
-export async function findCheckpoint(path: string): Promise<Checkpoint> {
+/**
+ * The checkpoint at a path, or the newest of a run folder or of a folder of checkpoints.
+ * @param warn Told of damaged checkpoints that were passed over.
+ */
+export async function findCheckpoint(
+  path: string,
+  warn: (message: string) => void = () => undefined,
+): Promise<Checkpoint> {
+  if (existsSync(join(path, STATE_FILE))) return readCheckpoint(path);
   const checkpoint =
-    (await newestCheckpoint(`${path}/checkpoints`, () => undefined)) ??
-    (await newestCheckpoint(path, () => undefined));
+    (await newestCheckpoint(join(path, "checkpoints"), warn)) ?? (await newestCheckpoint(path, warn));
   if (checkpoint) return checkpoint;
   throw new CheckpointError(path, `${path} holds no checkpoint; name a run folder that has saved one`);
 }

@@ -110,6 +110,7 @@ export class GradientStep {
     const joined = joinRows(parts);
     const scalars = Object.fromEntries(Object.entries(inputs).filter(([name]) => name.startsWith("scalar/")));
     const result = await objective.run({ ...joined, ...scalars });
+    bytes += objective.transfers.toDevice;
     const cotangents = Object.fromEntries(
       Object.entries(result).filter(([name]) => name.startsWith(COTANGENT)),
     );

@@ -189,7 +189,7 @@ test("a loss that is not finite ends the run, says what to do, and leaves the la
   );
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
   expect(stderr).toMatch(
-    /error: step \d: loss total = (NaN|Infinity).*Lower optimizer\.baseLearningRate.*inbetween replay/,
+    /error: step \d: loss total = (NaN|Infinity).*inbetween replay .*--init-from .*optimizer\.baseLearningRate/,
   );
   const { step } = await findCheckpoint(out);
   expect(step).toBeGreaterThan(0);

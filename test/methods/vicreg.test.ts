@@ -1,10 +1,11 @@
 /** @file VICReg: its terms against PyTorch, and what its options change. */
 
 import { expect, test } from "vitest";
-import { add, grad, mul, type Tensor } from "#src/graph/index.js";
+import { add, constant, grad, mul, type Tensor } from "#src/graph/index.js";
 import { type VicregOptions, vicreg, vicregOptions, vicregTerms } from "#src/methods/index.js";
 import { visionTransformer } from "#src/models/index.js";
 import { treeLike } from "#src/nn/index.js";
+import { randomStream } from "#src/random.js";
 import { parameterSpecs } from "#src/training/index.js";
 import { normalize } from "#src/transforms/index.js";
 import { StoredModel } from "../models/helpers.js";
@@ -124,4 +125,28 @@ test("coefficients are SIE's unless they are given", () => {
     covarianceWeight: 1,
   });
   expect(small().title).toBe("VICReg");
+});
+
+test("drop path: each view's branches are dropped by its own draw", async () => {
+  const options = vicregOptions.parse({ width: 16, expander: [16, 16] });
+  const method = vicreg(smallEncoder({ dropPath: 0.5, depth: 2 }), plainViews, options);
+  const draw = get(method.draws, "dropPath");
+  expect(draw.parameters).toEqual({ first: [4], second: [4] });
+  // Growing linearly: block 0 is never dropped, block 1 with probability 0.5.
+  const { first = [] } = draw.draw(randomStream(1, "drop"));
+  expect(first.slice(0, 2)).toEqual([1, 1]);
+  for (const factor of first.slice(2)) expect([0, 2]).toContain(factor);
+  expect(small().draws).toEqual({});
+  // The second block's branches dropped in view 2 alone: its tokens change, those of view 1 do not.
+  const shape = [2, 3, IMAGE_SIZE, IMAGE_SIZE];
+  const run = (second: readonly number[]) =>
+    evaluate({ v1: noise(shape), u: noise(shape, 2), ...someParameters(method) }, (inputs) => {
+      const factors = (values: readonly number[]) => constant([...values, ...values], [2, 4]);
+      const draws = { dropPath: { first: factors([1, 1, 1, 1]), second: factors(second) } };
+      const [one, two] = traceStages(method, inputs, draws).encoded.tokens;
+      return { one, two };
+    });
+  const [kept, dropped] = [await run([1, 1, 1, 1]), await run([1, 1, 0, 0])];
+  expect(get(dropped, "one").data).toEqual(get(kept, "one").data);
+  expect(get(dropped, "two").data).not.toEqual(get(kept, "two").data);
 });

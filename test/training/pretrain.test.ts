@@ -149,6 +149,26 @@ test("a new run starts from another's encoder; heads that do not fit start anew,
   expect(existsSync(out)).toBe(false);
 });
 
+test("a run begun with --init-from keeps its first weights, so that a kill before the first checkpoint loses nothing", async () => {
+  const folder = temporaryFolder();
+  const source = join(folder, "source");
+  await tinyRun({ config: tinyConfig(), out: source });
+  const out = join(folder, "from");
+  // An observer that fails at the first step stands for the kill: no later checkpoint is saved.
+  await failure({
+    config: tinyConfig(),
+    data: "synthetic:20",
+    out,
+    initFrom: join(source, "checkpoints", "step-00000006"),
+    observe: () => ({ step: () => Promise.reject(new Error("killed")) }),
+  });
+  const checkpoint = await findCheckpoint(out);
+  expect(checkpoint.step).toBe(0);
+  const encoder = (tensors: ReadonlyMap<string, unknown>) =>
+    [...tensors].filter(([name]) => name.startsWith("param/encoder."));
+  expect(encoder(await tensorsOf(out))).toEqual(encoder(await tensorsOf(source)));
+});
+
 test("a step that is not finite: said, kept to look at, the last checkpoint whole, the folder free", async () => {
   const out = join(temporaryFolder(), "run");
   const config = tinyConfig({
@@ -159,7 +179,7 @@ test("a step that is not finite: said, kept to look at, the last checkpoint whol
   expect(error).toBeInstanceOf(NonFiniteError);
   const { step, gradients, inputs } = error as NonFiniteError;
   expect(error.message).toMatch(
-    /^step \d: .*(NaN|Infinity|not finite).*left as they were before it\. Lower optimizer/,
+    /^step \d: .*(NaN|Infinity|not finite).*left as they were before it\. The step is kept in .*--init-from/,
   );
   expect(Object.values(gradients.losses).every(Number.isFinite)).toBe(false);
   const [path = ""] = /\S+dumps\/step-\d{8}/.exec(error.message) ?? [];
