@@ -4,15 +4,12 @@ import {
   closeSync,
   existsSync,
   fdatasyncSync,
-  fsyncSync,
   openSync,
   readFileSync,
-  renameSync,
-  rmSync,
   truncateSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { writeFileAtomic } from "../files.js";
 
 const NEWLINE = 0x0a;
 
@@ -32,37 +29,6 @@ export function reviveNumbers<T>(value: T): T {
 export function writeAll(descriptor: number, bytes: Uint8Array): void {
   let written = 0;
   while (written < bytes.length) written += writeSync(descriptor, bytes, written, bytes.length - written);
-}
-
-/** Replaces a file's content as a whole: a reader sees the old bytes or the new ones, never a part. */
-export function writeAtomically(path: string, content: string | Uint8Array): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  const bytes = typeof content === "string" ? Buffer.from(content, "utf8") : content;
-  try {
-    const file = openSync(temporary, "w");
-    try {
-      writeAll(file, bytes);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-  syncFolder(dirname(path));
-}
-
-/** Makes a rename itself durable where the platform can open folders (not on Windows). */
-function syncFolder(folder: string): void {
-  if (process.platform === "win32") return;
-  const descriptor = openSync(folder, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 interface Parsed {
@@ -116,7 +82,7 @@ export class JsonLinesWriter {
       const { values, completeBytes } = parse(path);
       const kept = keep ? values.filter(keep) : values;
       if (kept.length < values.length)
-        writeAtomically(path, kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
+        writeFileAtomic(path, kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
       else truncateSync(path, completeBytes);
     }
     this.descriptor = openSync(path, "a");

@@ -2,12 +2,12 @@
 
 import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { writeFileAtomic } from "../files.js";
 import { barsSection, curvesSection, healthSection, scatterSection } from "./chart-sections.js";
 import { assignColors } from "./charts.js";
 import type { EvaluationRecord } from "./events.js";
 import { formatMoment } from "./format.js";
 import { Html, html } from "./html.js";
-import { writeAtomically } from "./json-lines.js";
 import { type RunData, readRun } from "./read-run.js";
 import type { ReportContext } from "./report-context.js";
 import {
@@ -93,6 +93,6 @@ export function writeReport(source: string | readonly string[] | ReportInput, ou
   const path = resolve(outFile);
   const text = renderReport(input);
   mkdirSync(dirname(path), { recursive: true });
-  writeAtomically(path, text);
+  writeFileAtomic(path, text);
   return path;
 }

@@ -13,6 +13,7 @@ import {
   type TensorType,
   writeOnnx,
 } from "../graph/index.js";
+import { mapKeys, mapValues } from "../records.js";
 import { donatable } from "./donation.js";
 
 /** What a traced function gives back. */
@@ -61,8 +62,8 @@ const plainType = ({ dtype, shape }: TensorType): TensorType => ({ dtype, shape:
 
 /** The traced and simplified graph of a definition, before it is lowered. */
 export function traceProgram(definition: ProgramDefinition) {
-  const inputs = mapRecord(definition.inputs ?? {}, (type, name) => input(name, type.shape, type.dtype));
-  const state = mapRecord(definition.state ?? {}, (type, name) => input(name, type.shape, type.dtype));
+  const inputs = mapValues(definition.inputs ?? {}, (type, name) => input(name, type.shape, type.dtype));
+  const state = mapValues(definition.state ?? {}, (type, name) => input(name, type.shape, type.dtype));
   const traced = definition.trace(inputs, state);
   const outputs = traced.outputs ?? {};
   const updates = traced.state ?? {};
@@ -98,8 +99,8 @@ export function compileProgram(definition: ProgramDefinition, target: Target): C
   return {
     name: definition.name,
     model: writeOnnx(used, { target }),
-    inputs: mapRecord(pick(definition.inputs ?? {}, usedNames), plainType),
-    reads: mapRecord(pick(definition.state ?? {}, usedNames), plainType),
+    inputs: mapValues(pick(definition.inputs ?? {}, usedNames), plainType),
+    reads: mapValues(pick(definition.state ?? {}, usedNames), plainType),
     updates: [...updated].map(([name, tensor]) => ({
       ...plainType(tensor),
       name,
@@ -122,15 +123,4 @@ function withoutUnusedInputs(graph: Graph): Graph {
 
 function pick<T>(record: Readonly<Record<string, T>>, names: ReadonlySet<string>): Record<string, T> {
   return Object.fromEntries(Object.entries(record).filter(([name]) => names.has(name)));
-}
-
-function mapKeys<T>(record: Readonly<Record<string, T>>, map: (key: string) => string): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [map(key), value]));
-}
-
-function mapRecord<A, B>(
-  record: Readonly<Record<string, A>>,
-  map: (value: A, key: string) => B,
-): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }

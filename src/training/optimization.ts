@@ -5,11 +5,10 @@ import {
   adamW,
   constantSchedule,
   cosineSchedule,
-  linearSchedule,
   type Optimizer,
   type Schedule,
-  sequentialSchedule,
   sgd,
+  warmupCosineSchedule,
 } from "../nn/index.js";
 import type { RunConfig } from "./config.js";
 
@@ -36,14 +35,14 @@ export function makeOptimizer({ optimizer: { name, betas } }: RunConfig): Optimi
  */
 export function makeSchedules({ optimizer, batchSize }: RunConfig, totalSteps: number): Schedules {
   const peak = (optimizer.baseLearningRate * batchSize) / 256;
-  const warmup = Math.round(optimizer.warmup * totalSteps);
-  const fall = cosineSchedule(peak, optimizer.minLearningRate, Math.max(1, totalSteps - warmup));
   const { weightDecay, finalWeightDecay } = optimizer;
   return {
-    learningRate:
-      warmup === 0
-        ? fall
-        : sequentialSchedule([{ steps: warmup, schedule: linearSchedule(0, peak, warmup) }], fall),
+    learningRate: warmupCosineSchedule({
+      base: peak,
+      final: optimizer.minLearningRate,
+      steps: totalSteps,
+      warmupSteps: Math.round(optimizer.warmup * totalSteps),
+    }),
     weightDecay:
       finalWeightDecay === undefined
         ? constantSchedule(weightDecay)

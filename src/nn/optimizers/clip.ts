@@ -1,6 +1,7 @@
 /** @file Gradient clipping by norm. */
 
 import { add, div, minimum, mul, type Operand, sqrt, square, sum, type Tensor } from "../../graph/index.js";
+import { mapValues } from "../../records.js";
 import type { Tensors } from "./optimizer.js";
 
 /**
@@ -28,14 +29,10 @@ export function clipGradients(gradients: Tensors, maximum: Operand, scope: ClipS
     const others = squares[key];
     squares[key] = others ? add(others, own) : own;
   }
-  const norms = mapRecord(squares, (total) => sqrt(total));
-  const factors = mapRecord(norms, (norm) => minimum(div(maximum, add(norm, EPSILON)), 1));
+  const norms = mapValues(squares, (total) => sqrt(total));
+  const factors = mapValues(norms, (norm) => minimum(div(maximum, add(norm, EPSILON)), 1));
   return {
-    gradients: mapRecord(gradients, (gradient, name) => mul(gradient, factors[scopeOf(name)] ?? 1)),
+    gradients: mapValues(gradients, (gradient, name) => mul(gradient, factors[scopeOf(name)] ?? 1)),
     norms,
   };
-}
-
-function mapRecord(record: Tensors, map: (tensor: Tensor, name: string) => Tensor): Record<string, Tensor> {
-  return Object.fromEntries(Object.entries(record).map(([name, tensor]) => [name, map(tensor, name)]));
 }
