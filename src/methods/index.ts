@@ -25,6 +25,7 @@ export type MethodOptions = z.output<typeof methodSchema>;
 export interface MethodSetting {
   readonly encoder: VisionTransformerConfig;
   readonly views: MethodViews;
+  readonly batchSize: number;
   /** Name of the augmentations that make the views, for titles: `all`, `rot`. */
   readonly augmentation: string;
 }

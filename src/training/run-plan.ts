@@ -69,6 +69,7 @@ export function buildMethod(config: RunConfig): { method: Method; encoder: Visio
     const method = makeMethod(config.method, {
       encoder,
       views: makeViews(config),
+      batchSize,
       augmentation: augmentation.pipeline,
     });
     const { minimumBatch, title } = method;

@@ -47,7 +47,7 @@ test("a whole step is PyTorch's: targets, reconstructions, every part of the los
       decoderWidths,
       count,
     }),
-    { encoder: smallEncoder({ depth }), views: plainViews, augmentation: "all" },
+    { encoder: smallEncoder({ depth }), views: plainViews, augmentation: "all", batchSize: 2 },
   );
   const parameters = weights.under("parameters.");
   const names = Object.keys(parameterSpecs(method));
@@ -262,7 +262,7 @@ test("titles read as the paper's", () => {
         transformation: name,
         equivariantDim: 256,
       }),
-      { encoder: smallEncoder(), views: plainViews, augmentation },
+      { encoder: smallEncoder(), views: plainViews, augmentation, batchSize: 2 },
     ).title;
   expect(transformationNames.map((name) => title(name, "all")).sort()).toEqual([
     "Ours(VICReg, all, blur)",
