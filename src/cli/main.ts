@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { addBench } from "./bench.js";
+import { addCompare } from "./compare.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
@@ -25,6 +26,7 @@ const commands = [
   addExport,
   addReport,
   addSweep,
+  addCompare,
   addReplay,
   addBench,
   addDoctor,
