@@ -34,7 +34,7 @@ const allowed = {
 };
 
 /** Folders that must run in a browser: no `node:*`, hence no `src/files.ts` either. */
-const browserFolders = ["pickle", "graph", "nn", "transforms", "models", "methods"];
+const browserFolders = ["graph", "nn", "transforms", "models", "methods"];
 
 /** The pretraining methods. They do not import each other; `inbetween` wraps any of them. */
 const methods = [

@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from "commander";
 import { addBench } from "./bench.js";
+import { addData } from "./data.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
@@ -21,6 +22,7 @@ const commands = [
   addRecipes,
   addEvaluate,
   addEmbed,
+  addData,
   addExport,
   addReport,
   addReplay,

@@ -3,6 +3,13 @@
 export type { Batch } from "./batch.js";
 export { stepsPerEpoch } from "./batch-plan.js";
 
+export {
+  type CheckOptions,
+  checkDataset,
+  type DataCheck,
+  type SplitCheck,
+  sharedSamples,
+} from "./check-dataset.js";
 export { type ContactSheetOptions, contactSheet } from "./contact-sheet.js";
 export { type CropSpec, checkCropSpec, type RandomResizedCrop, type ResizeCenterCrop } from "./crop.js";
 export { DataError } from "./data-error.js";

@@ -1,5 +1,8 @@
-/** @file Public API of pickle/: Python pickles read without Python, nothing executed. Imports nothing; runs anywhere. */
+/** @file Reading pickles as data. Imports no other folder. */
 
-export { PickleError } from "./pickle-error.js";
-export { latin1 } from "./text.js";
-export { type PickleGlobal, type UnpickleOptions, unpickle } from "./unpickle.js";
+export { ByteCursor } from "./byte-cursor.js";
+export { ByteRange, type ByteSource, FileBytes, MemoryBytes, readBytes } from "./byte-source.js";
+export { FormatError, quoted } from "./format-error.js";
+export { finder, NumpyArray, type PickleGlobals } from "./python-globals.js";
+export { type UnpickleOptions, unpickle } from "./unpickler.js";
+export { PickleGlobal, PickleObject, type PickleValue } from "./values.js";

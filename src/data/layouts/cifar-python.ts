@@ -5,7 +5,15 @@
  */
 
 import { join } from "node:path";
-import { latin1, PickleError, unpickle } from "../../pickle/index.js";
+import {
+  ByteCursor,
+  FormatError,
+  finder,
+  MemoryBytes,
+  NumpyArray,
+  type PickleValue,
+  unpickle,
+} from "../../pickle/index.js";
 import { DataError } from "../data-error.js";
 import { type FileTree, readTreeFile } from "../file-tree.js";
 import { checkLabel, type Layout, type PlacedListing } from "../layout.js";
@@ -103,104 +111,49 @@ function readClasses(tree: FileTree, { meta: [file, key], classes }: Format): st
   if (!Array.isArray(names) || names.length !== classes) {
     throw new DataError(`${where} has no list of ${classes} names "${key}": download it again.`);
   }
-  return names.map((name) => text(name));
+  return names.map((name) => String(name));
 }
 
-/** An array as its pickle describes it; filled in by `build`. */
-class PickledArray {
-  shape: readonly unknown[] = [];
-  dtype: unknown;
-  fortran: unknown;
-  data: unknown;
-}
+const findPython = finder(new Map());
 
-/** A NumPy data type: its name, "u1" for bytes. */
-class PickledType {
-  readonly name: string;
-
-  constructor(name: string) {
-    this.name = name;
-  }
-}
-
-/** Python 2's `str` comes as bytes here: the pictures are one. */
-function text(value: unknown): string {
-  return value instanceof Uint8Array ? latin1(value) : String(value);
-}
-
-const reconstruct = () => new PickledArray();
-const ndarray = () => new PickledArray();
-const dtype = (name: unknown) => new PickledType(text(name));
-/** How Python 3 writes bytes in protocols before 3: Latin-1 text to be encoded. */
-const encode = (characters: unknown, encoding: unknown) => {
-  if (text(encoding) !== "latin1") throw new PickleError(`bytes encoded as ${text(encoding)}`);
-  return Uint8Array.from(text(characters), (character) => character.charCodeAt(0));
+/** A global of Python's or NumPy's. @throws DataError for any other, which no batch needs. */
+const findIn = (where: string) => (module: string, name: string) => {
+  const found = findPython(module, name);
+  if (found) return found;
+  throw new DataError(
+    `${where} asks for ${module}.${name}, which no CIFAR batch needs: nothing was executed. Do not trust this file.`,
+  );
 };
 
-const GLOBALS = {
-  "numpy.core.multiarray _reconstruct": reconstruct,
-  // NumPy 2 moved its inside.
-  "numpy._core.multiarray _reconstruct": reconstruct,
-  "numpy ndarray": ndarray,
-  "numpy dtype": dtype,
-  "_codecs encode": encode,
-};
-
-function build(object: unknown, state: unknown): unknown {
-  if (object instanceof PickledArray && Array.isArray(state) && state.length === 5) {
-    const [, shape, type, fortran, data] = state;
-    object.shape = Array.isArray(shape) ? shape : [];
-    object.dtype = type;
-    object.fortran = fortran;
-    object.data = data;
-    return object;
-  }
-  // Its state says the byte order, which bytes have not.
-  if (object instanceof PickledType) return object;
-  throw new PickleError("an object is given a state that this reader does not know");
-}
-
-/** The dictionary of a batch, by text keys. @throws DataError when it is none. */
-function readDictionary(bytes: Uint8Array, where: string): Map<string, unknown> {
-  let value: unknown;
+/** The dictionary of a batch. @throws DataError when it is none. */
+function readDictionary(bytes: Uint8Array, where: string): Map<PickleValue, PickleValue> {
   try {
-    ({ value } = unpickle(bytes, { globals: GLOBALS, build, strings: "bytes" }));
+    const value = unpickle(new ByteCursor(new MemoryBytes(bytes)), { find: findIn(where) });
+    if (value instanceof Map) return value;
   } catch (error) {
-    if (!(error instanceof PickleError)) throw error;
+    if (!(error instanceof FormatError)) throw error;
     throw new DataError(`${where} is no CIFAR batch: ${error.message}. Download it again.`, { cause: error });
   }
-  if (!(value instanceof Map))
-    throw new DataError(`${where} is a pickle but no dictionary: not a CIFAR batch.`);
-  return new Map([...value].map(([key, item]) => [text(key), item] as const));
+  throw new DataError(`${where} is a pickle but no dictionary: not a CIFAR batch.`);
 }
 
-/** Where in `file` the planes begin, and of how many images they are. */
+/** Where in the file the planes begin, and of how many images they are. */
 function imageBytes(array: unknown, file: Uint8Array, where: string): { start: number; count: number } {
-  if (!(array instanceof PickledArray) || !(array.data instanceof Uint8Array)) {
-    throw new DataError(`${where} has no array "data": not a CIFAR batch.`);
-  }
-  const { shape, dtype: type, fortran, data } = array;
-  const [count, width] = shape;
-  const isBytes = type instanceof PickledType && /^[|=<]?u1$|^uint8$/.test(type.name);
-  if (
-    shape.length !== 2 ||
-    width !== IMAGE_BYTES ||
-    typeof count !== "number" ||
-    data.length !== count * IMAGE_BYTES ||
-    !isBytes ||
-    (fortran === true && count > 1)
-  ) {
+  if (!(array instanceof NumpyArray)) throw new DataError(`${where} has no array "data": not a CIFAR batch.`);
+  const { shape, dtype, isFortran, bytes } = array;
+  const [count = 0, width] = shape;
+  const isRows = shape.length === 2 && width === IMAGE_BYTES && bytes.length === count * IMAGE_BYTES;
+  if (!isRows || count === 0 || !dtype.endsWith("u1") || (isFortran && count > 1)) {
     throw new DataError(
-      `${where}: "data" is an array [${shape.join(", ")}] of ${data.length} bytes, expected unsigned bytes ` +
+      `${where}: "data" is an array [${shape.join(", ")}] of ${bytes.length} bytes, expected unsigned bytes ` +
         `[images, ${IMAGE_BYTES}] row by row.`,
     );
   }
-  if (data.buffer !== file.buffer) {
-    throw new DataError(
-      `${where} was written by Python 3 in protocol 2, where pictures are text: write it with protocol 3 or later.`,
-    );
-  }
-  return { start: data.byteOffset - file.byteOffset, count };
+  const start = Buffer.from(file.buffer, file.byteOffset, file.length).indexOf(bytes);
+  if (start >= 0) return { start, count };
+  throw new DataError(
+    `${where} was written by Python 3 in protocol 2, where pictures are text: write it with protocol 3 or later.`,
+  );
 }
 
 function numbers(value: unknown, where: string): number[] {
