@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { addBench } from "./bench.js";
 import { addCompare } from "./compare.js";
+import { addData } from "./data.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
@@ -23,6 +24,7 @@ const commands = [
   addRecipes,
   addEvaluate,
   addEmbed,
+  addData,
   addExport,
   addReport,
   addSweep,
