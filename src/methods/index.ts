@@ -8,6 +8,8 @@ import type { Method, ViewSpec } from "./method.js";
 import { vicreg, vicregOptions } from "./vicreg.js";
 
 export * from "./inbetween.js";
+export * from "./losses/contrastive.js";
+export * from "./losses/vicreg.js";
 export * from "./method.js";
 export * from "./vicreg.js";
 

@@ -8,22 +8,7 @@
  */
 
 import { z } from "zod";
-import {
-  add,
-  concat,
-  matmul,
-  mean,
-  mul,
-  relu,
-  slice,
-  split,
-  sqrt,
-  square,
-  sub,
-  sum,
-  type Tensor,
-  variance,
-} from "../graph/index.js";
+import { concat, mean, slice, split, type Tensor } from "../graph/index.js";
 import {
   type Projector,
   projector,
@@ -42,6 +27,7 @@ import {
   type ParameterSpec,
 } from "../nn/index.js";
 import { normalize } from "../transforms/index.js";
+import { vicregTerms } from "./losses/vicreg.js";
 import type { Method, RandomDraw, ViewSpec } from "./method.js";
 
 export const vicregOptions = z.strictObject({
@@ -67,43 +53,6 @@ export interface VicregParameters<Leaf> {
   /** Patch features to the representation; absent where the features themselves are it. */
   head?: Linear<Leaf>;
   expander: Projector<Leaf>;
-}
-
-/** The three terms, unweighted. */
-export interface VicregTerms {
-  readonly invariance: Tensor;
-  readonly variance: Tensor;
-  readonly covariance: Tensor;
-}
-
-/** Added to the variance under the root (SIE's value). */
-const VARIANCE_EPSILON = 1e-4;
-
-/**
- * The terms for two views' embeddings, `[B, D]` each (SIE src/models.py, class VICReg):
- * invariance is the mean squared difference, variance the hinge mean(relu(1 - std)) / 2 summed over views,
- * covariance the sum of squared off-diagonal covariances / D summed over views.
- */
-export function vicregTerms(x: Tensor, y: Tensor): VicregTerms {
-  return {
-    invariance: mean(square(sub(x, y))),
-    variance: add(varianceHinge(x), varianceHinge(y)),
-    covariance: add(covariancePenalty(x), covariancePenalty(y)),
-  };
-}
-
-function varianceHinge(x: Tensor): Tensor {
-  const std = sqrt(add(variance(x, [0]), VARIANCE_EPSILON));
-  return mul(mean(relu(sub(1, std))), 0.5);
-}
-
-function covariancePenalty(x: Tensor): Tensor {
-  const [batch, width] = x.shape as [number, number];
-  const centred = sub(x, mean(x, [0], { keepDims: true }));
-  const covariance = matmul(centred, centred, { transposeA: true, scale: 1 / (batch - 1) });
-  // The diagonal is the variances, so its squares need no masked matrix.
-  const diagonal = mul(sum(square(centred), [0]), 1 / (batch - 1));
-  return mul(sub(sum(square(covariance)), sum(square(diagonal))), 1 / width);
 }
 
 /**
