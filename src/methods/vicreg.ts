@@ -8,105 +8,70 @@
  */
 
 import { z } from "zod";
-import { concat, mean, slice, split, type Tensor } from "../graph/index.js";
+import type { Tensor } from "../graph/index.js";
 import {
   type Projector,
   projector,
   projectorParameters,
-  type VisionTransformer,
   type VisionTransformerConfig,
-  visionTransformer,
-  visionTransformerParameters,
 } from "../models/index.js";
-import {
-  drawDropPath,
-  dropPathRates,
-  type Linear,
-  linear,
-  linearParameters,
-  type ParameterSpec,
-} from "../nn/index.js";
-import { normalize } from "../transforms/index.js";
+import type { ParameterSpec } from "../nn/index.js";
 import { vicregTerms } from "./losses/vicreg.js";
-import type { Method, RandomDraw, ViewSpec } from "./method.js";
+import type { Method, MethodViews } from "./method.js";
+import { type Represented, representation, representationOptions } from "./representation.js";
 
-export const vicregOptions = z.strictObject({
-  /**
-   * What is split into invariant and equivariant channels: a linear layer on the encoder's patches (paper section
-   * 4.1), or the patches themselves.
-   */
-  site: z.enum(["linear", "encoder"]).default("linear"),
-  /** Channels of the linear layer (paper section 4.1: 512); at site `encoder` the embedding's width is used. */
-  width: z.int().positive().default(512),
+export const vicregOptions = representationOptions.extend({
   /** Hidden and output widths of the expander for the whole representation (SIE: 2048-2048-2048). */
   expander: z.array(z.int().positive()).min(1).default([2048, 2048, 2048]),
-  /** Which token the loss sees. */
-  pool: z.enum(["mean", "cls"]).default("mean"),
   invarianceWeight: z.number().nonnegative().default(10),
   varianceWeight: z.number().nonnegative().default(10),
   covarianceWeight: z.number().nonnegative().default(1),
 });
 export type VicregOptions = z.output<typeof vicregOptions>;
 
-export interface VicregParameters<Leaf> {
-  encoder: VisionTransformer<Leaf>;
-  /** Patch features to the representation; absent where the features themselves are it. */
-  head?: Linear<Leaf>;
+export interface VicregParameters<Leaf> extends Represented<Leaf> {
   expander: Projector<Leaf>;
 }
 
 /**
- * @param views The two views.
+ * @param views The two global views are used.
  * @param reserved Channels of the representation that the loss leaves alone; the expander narrows in proportion.
  */
 export function vicreg(
   encoder: VisionTransformerConfig,
-  views: readonly [ViewSpec, ViewSpec],
+  views: MethodViews,
   options: VicregOptions,
   reserved = 0,
 ): Method<VicregParameters<ParameterSpec>> {
-  const width = options.site === "linear" ? options.width : encoder.embedDim;
-  if (reserved >= width) {
-    throw new RangeError(
-      `${reserved} equivariant channels leave nothing of the ${width} for the loss; use fewer than ${width}`,
-    );
-  }
-  const invariant = width - reserved;
-  const share = invariant / width;
-  const expanderWidths = options.expander.map((width) => Math.max(1, Math.round(width * share)));
-  const [first, second] = views;
+  const represented = representation(encoder, options, reserved);
+  const { width, invariant } = represented;
+  const expanderWidths = options.expander.map((units) =>
+    Math.max(1, Math.round((units * invariant) / width)),
+  );
+  const [first, second] = views.global;
   return {
     title: "VICReg",
-    views,
-    draws: encoder.dropPath > 0 ? { dropPath: dropPathDraw(encoder) } : {},
+    views: views.global,
+    draws: represented.draws(2),
+    evaluated: { weights: "student", feature: options.pool },
     schedules: {},
     buffers: {},
     minimumBatch: 2,
     parameters: {
-      encoder: visionTransformerParameters(encoder),
-      ...(options.site === "linear" ? { head: linearParameters(encoder.embedDim, width) } : {}),
+      ...represented.parameters,
       expander: projectorParameters([invariant, ...expanderWidths]),
     },
 
     encode({ parameters, views: images, draws }) {
-      // Both views in one forward pass.
-      const both = concat([images[first.name] as Tensor, images[second.name] as Tensor], 0);
-      const { cls, patches } = visionTransformer(
-        parameters.encoder,
-        encoder,
-        normalize(both),
-        branchFactors(draws.dropPath),
-      );
-      const batch = both.shape[0] as number;
-      const represent = (x: Tensor): Tensor => (parameters.head ? linear(parameters.head, x) : x);
-      const tokens = represent(patches);
-      const pooled =
-        options.pool === "cls" && cls
-          ? slice(represent(cls), 1, 0, invariant)
-          : mean(slice(tokens, 2, 0, invariant), [1]);
-      const [pooled1, pooled2] = split(pooled, 0, [batch / 2, batch / 2]) as [Tensor, Tensor];
-      const [tokens1, tokens2] = split(tokens, 0, [batch / 2, batch / 2]) as [Tensor, Tensor];
-      return { features: { pooled1, pooled2 }, losses: {}, tokens: [tokens1, tokens2] };
+      const both = [images[first.name] as Tensor, images[second.name] as Tensor];
+      const { pooled, equivariant } = represented.encode(parameters, both, draws);
+      const [pooled1, pooled2] = pooled as [Tensor, Tensor];
+      const [equivariant1, equivariant2] = equivariant;
+      return {
+        features: { pooled1, pooled2 },
+        losses: {},
+        ...(equivariant1 && equivariant2 ? { equivariant: [equivariant1, equivariant2] as const } : {}),
+      };
     },
 
     objective({ parameters, features }) {
@@ -122,18 +87,4 @@ export function vicreg(
       };
     },
   };
-}
-
-/** Factors of the residual branches of both views' encoders (stochastic depth), `[2 * depth]` each. */
-function dropPathDraw({ dropPath, depth, dropPathGrowth }: VisionTransformerConfig): RandomDraw {
-  const rates = dropPathRates(dropPath, depth, dropPathGrowth);
-  return {
-    parameters: { first: [2 * depth], second: [2 * depth] },
-    draw: (random) => ({ first: drawDropPath(rates, random), second: drawDropPath(rates, random) }),
-  };
-}
-
-/** The factors in the order of the joint forward pass. */
-function branchFactors(draws: Readonly<Record<string, Tensor>> | undefined): { dropPath?: Tensor } {
-  return draws ? { dropPath: concat([draws.first as Tensor, draws.second as Tensor], 0) } : {};
 }

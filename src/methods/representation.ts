@@ -1,0 +1,141 @@
+/**
+ * @file What methods on whole views share: views go through the encoder in one forward pass, patches through a linear
+ * head (arXiv 2503.18753, section 4.1), and the tokens are pooled. The last channels may be reserved for another task.
+ */
+
+import { z } from "zod";
+import { concat, mean, slice, split, type Tensor } from "../graph/index.js";
+import {
+  type VisionTransformer,
+  type VisionTransformerConfig,
+  visionTransformer,
+  visionTransformerParameters,
+} from "../models/index.js";
+import {
+  drawDropPath,
+  dropPathRates,
+  type Linear,
+  linear,
+  linearParameters,
+  type ParameterSpec,
+  type TracedTree,
+} from "../nn/index.js";
+import { normalize } from "../transforms/index.js";
+import type { RandomDraw } from "./method.js";
+
+/** Which token the loss sees. */
+export const poolOption = z.enum(["mean", "cls"]);
+
+export const representationOptions = z.strictObject({
+  /**
+   * What is split into invariant and equivariant channels: a linear layer on the encoder's patches (paper section
+   * 4.1), or the patches themselves.
+   */
+  site: z.enum(["linear", "encoder"]).default("linear"),
+  /** Channels of the linear layer (paper section 4.1: 512); at site `encoder` the embedding's width is used. */
+  width: z.int().positive().default(512),
+  /** Which token the loss sees. */
+  pool: poolOption.default("mean"),
+});
+export type RepresentationOptions = z.output<typeof representationOptions>;
+
+export interface Represented<Leaf> {
+  encoder: VisionTransformer<Leaf>;
+  /** Patch features to the representation; absent where the features themselves are it. */
+  head?: Linear<Leaf>;
+}
+
+/** The representations of some views. */
+export interface Representations {
+  /** `[B, width - reserved]` by view, pooled over the tokens. */
+  readonly pooled: readonly Tensor[];
+  /** The reserved channels of each view's patches, `[B, N, reserved]`; none where none are reserved. */
+  readonly equivariant: readonly Tensor[];
+}
+
+export interface Representation {
+  readonly parameters: Represented<ParameterSpec>;
+  /** Channels in all, and those that are not reserved. */
+  readonly width: number;
+  readonly invariant: number;
+  /** The draws of stochastic depth for as many views; none where nothing is dropped. */
+  draws(views: number): Readonly<Record<string, RandomDraw>>;
+  /**
+   * @param views `[B, 3, H, W]` each, in [0, 1] @param draws The method's draws; nothing is dropped when omitted.
+   */
+  encode(
+    parameters: TracedTree<Represented<ParameterSpec>>,
+    views: readonly Tensor[],
+    draws?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>,
+  ): Representations;
+}
+
+/**
+ * @param reserved Channels of the representation, the last ones, that the loss leaves alone.
+ * @throws RangeError when all channels are reserved, or the class token is asked of an encoder without one.
+ */
+export function representation(
+  encoder: VisionTransformerConfig,
+  options: RepresentationOptions,
+  reserved = 0,
+): Representation {
+  const width = options.site === "linear" ? options.width : encoder.embedDim;
+  if (reserved >= width) {
+    throw new RangeError(
+      `${reserved} equivariant channels leave nothing of the ${width} for the loss; use fewer than ${width}`,
+    );
+  }
+  if (options.pool === "cls" && !encoder.classToken) {
+    throw new RangeError('"method.pool" is cls, but the encoder has no class token; use pool mean');
+  }
+  const invariant = width - reserved;
+  const rates = dropPathRates(encoder.dropPath, encoder.depth, encoder.dropPathGrowth);
+  return {
+    width,
+    invariant,
+    parameters: {
+      encoder: visionTransformerParameters(encoder),
+      ...(options.site === "linear" ? { head: linearParameters(encoder.embedDim, width) } : {}),
+    },
+
+    draws(views) {
+      if (encoder.dropPath === 0) return {};
+      const names = viewNames.slice(0, views);
+      return {
+        dropPath: {
+          parameters: Object.fromEntries(names.map((name) => [name, [2 * encoder.depth]])),
+          draw: (random) => Object.fromEntries(names.map((name) => [name, drawDropPath(rates, random)])),
+        },
+      };
+    },
+
+    encode(parameters, views, draws = {}) {
+      const factors = draws.dropPath && views.map((_, i) => draws.dropPath?.[viewNames[i] ?? ""] as Tensor);
+      const { cls, patches } = visionTransformer(
+        parameters.encoder,
+        encoder,
+        normalize(concat(views, 0)),
+        factors ? { dropPath: concat(factors, 0) } : {},
+      );
+      const byView = (rows: Tensor) =>
+        split(
+          rows,
+          0,
+          views.map(({ shape }) => shape[0] as number),
+        );
+      const represent = (x: Tensor): Tensor => (parameters.head ? linear(parameters.head, x) : x);
+      const tokens = represent(patches);
+      const pooled =
+        options.pool === "cls" && cls
+          ? slice(represent(cls), 1, 0, invariant)
+          : mean(slice(tokens, 2, 0, invariant), [1]);
+      return {
+        pooled: byView(pooled),
+        equivariant: reserved === 0 ? [] : byView(slice(tokens, 2, invariant)),
+      };
+    },
+  };
+}
+
+/** Under which the draws of stochastic depth are kept. */
+const viewNames = ["first", "second"] as const;
