@@ -22,9 +22,7 @@ import {
 } from "../nn/index.js";
 import { normalize } from "../transforms/index.js";
 import type { RandomDraw } from "./method.js";
-
-/** Which token the loss sees. */
-export const poolOption = z.enum(["mean", "cls"]);
+import { poolOption } from "./options.js";
 
 export const representationOptions = z.strictObject({
   /**
@@ -49,8 +47,8 @@ export interface Represented<Leaf> {
 export interface Representations {
   /** `[B, width - reserved]` by view, pooled over the tokens. */
   readonly pooled: readonly Tensor[];
-  /** The reserved channels of each view's patches, `[B, N, reserved]`; none where none are reserved. */
-  readonly equivariant: readonly Tensor[];
+  /** The reserved channels of two views' patches, `[B, N, reserved]` each; absent when none are reserved. */
+  readonly equivariant?: readonly [Tensor, Tensor];
 }
 
 export interface Representation {
@@ -131,7 +129,9 @@ export function representation(
           : mean(slice(tokens, 2, 0, invariant), [1]);
       return {
         pooled: byView(pooled),
-        equivariant: reserved === 0 ? [] : byView(slice(tokens, 2, invariant)),
+        ...(reserved === 0
+          ? {}
+          : { equivariant: byView(slice(tokens, 2, invariant)) as unknown as readonly [Tensor, Tensor] }),
       };
     },
   };

@@ -64,14 +64,9 @@ export function vicreg(
 
     encode({ parameters, views: images, draws }) {
       const both = [images[first.name] as Tensor, images[second.name] as Tensor];
-      const { pooled, equivariant } = represented.encode(parameters, both, draws);
+      const { pooled, ...equivariant } = represented.encode(parameters, both, draws);
       const [pooled1, pooled2] = pooled as [Tensor, Tensor];
-      const [equivariant1, equivariant2] = equivariant;
-      return {
-        features: { pooled1, pooled2 },
-        losses: {},
-        ...(equivariant1 && equivariant2 ? { equivariant: [equivariant1, equivariant2] as const } : {}),
-      };
+      return { features: { pooled1, pooled2 }, losses: {}, ...equivariant };
     },
 
     objective({ parameters, features }) {
