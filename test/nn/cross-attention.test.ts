@@ -54,7 +54,10 @@ test("gradients are central differences in float64, also with keys of another wi
         names.map((name) => inputs[name] as Tensor),
       );
       return {
-        outputs: { loss, ...Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i] as Tensor])) },
+        outputs: {
+          loss,
+          ...Object.fromEntries(names.map((name, i) => [`d ${name}`, gradients[i] as Tensor])),
+        },
       };
     },
   });
