@@ -115,26 +115,35 @@ export function representation(
         normalize(concat(views, 0)),
         factors ? { dropPath: concat(factors, 0) } : {},
       );
-      const byView = (rows: Tensor) =>
+      const byView = (joint: Tensor) =>
         split(
-          rows,
+          joint,
           0,
           views.map(({ shape }) => shape[0] as number),
         );
-      const represent = (x: Tensor): Tensor => (parameters.head ? linear(parameters.head, x) : x);
-      const tokens = represent(patches);
-      const pooled =
-        options.pool === "cls" && cls
-          ? slice(represent(cls), 1, 0, invariant)
-          : mean(slice(tokens, 2, 0, invariant), [1]);
+      // The head is linear: it is applied to the pooled token, and to patches only for the channels that are reserved.
+      const represent = (x: Tensor, start: number, end: number): Tensor =>
+        parameters.head ? linear(rows(parameters.head, start, end), x) : slice(x, -1, start, end);
+      const token = options.pool === "cls" && cls ? cls : mean(patches, [1]);
+      const pooled = represent(token, 0, invariant);
       return {
         pooled: byView(pooled),
         ...(reserved === 0
           ? {}
-          : { equivariant: byView(slice(tokens, 2, invariant)) as unknown as readonly [Tensor, Tensor] }),
+          : {
+              equivariant: byView(represent(patches, invariant, width)) as unknown as readonly [
+                Tensor,
+                Tensor,
+              ],
+            }),
       };
     },
   };
+}
+
+/** The outputs `start` to `end` of a linear layer. */
+function rows({ weight, bias }: Linear<Tensor>, start: number, end: number): Linear<Tensor> {
+  return { weight: slice(weight, 0, start, end), ...(bias ? { bias: slice(bias, 0, start, end) } : {}) };
 }
 
 /** Under which the draws of stochastic depth are kept. */

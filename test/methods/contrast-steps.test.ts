@@ -1,11 +1,12 @@
 /** @file Whole steps of SimCLR, MoCo v2, MoCo v3, SIE and cross-attention reconstruction against PyTorch. */
 
 import { expect, test } from "vitest";
+import { grad, type Tensor } from "#src/graph/index.js";
 import { type Method, makeMethod, methodSchema } from "#src/methods/index.js";
 import { randomStream } from "#src/random.js";
 import { StoredModel } from "../models/helpers.js";
-import { expectClose, get } from "../nn/helpers.js";
-import { plainViews, smallEncoder } from "./helpers.js";
+import { evaluate, expectClose, get, largestOf } from "../nn/helpers.js";
+import { IMAGE_SIZE, noise, plainViews, smallEncoder, someParameters, traceStages } from "./helpers.js";
 import { expectStep } from "./step-parity.js";
 
 const BATCH = 4;
@@ -61,6 +62,29 @@ test("a step of the cross-attention reconstruction is PyTorch's", async () => {
   const model = await open("cross_attention");
   const draws = { theta: { theta: model.get("theta.theta") } };
   await expectStep(model, made({ name: "cross-attention", ...model.config }), { draws });
+});
+
+test("the in-between task over SimCLR: its own rows of the head, and theirs, get its gradients alone", async () => {
+  const base = { name: "simclr", width: 16, outputDim: 8 };
+  const options = { name: "inbetween", base, equivariantDim: 4, decoderWidths: [8, 8, 8, 8] };
+  const method = made({ ...options, transformation: "blur" });
+  const images = noise([3, 3, IMAGE_SIZE, IMAGE_SIZE], 7);
+  const feeds = { ...someParameters(method), v1: images, u: noise(images.shape, 8), theta: noise([3, 1], 9) };
+  const results = await evaluate(feeds, (inputs) => {
+    const { losses } = traceStages(method, inputs, { theta: { theta: inputs.theta as Tensor } });
+    const weight = get(inputs, "head.weight");
+    return Object.fromEntries(
+      Object.entries(losses).map(([part, { value }]) => [part, grad(value, [weight])[0] as Tensor]),
+    );
+  });
+  expect(Object.keys(results).sort()).toEqual(["contrast", "reconstruction"]);
+  const invariant = 12 * 16;
+  const parts = (part: string) => {
+    const data = get(results, part).data as Float32Array;
+    return [data.subarray(0, invariant), data.subarray(invariant)].map((rows) => largestOf(rows) > 0);
+  };
+  expect(parts("contrast")).toEqual([true, false]);
+  expect(parts("reconstruction")).toEqual([false, true]);
 });
 
 test("MoCo v3's momentum goes from 0.99 to 1 along a cosine, one step ahead of the code's", () => {
