@@ -108,12 +108,13 @@ export function representation(
     },
 
     encode(parameters, views, draws = {}) {
-      const factors = draws.dropPath && views.map((_, i) => draws.dropPath?.[viewNames[i] ?? ""] as Tensor);
+      const { dropPath } = draws;
+      const factors = viewNames.slice(0, views.length).map((name) => dropPath?.[name] as Tensor);
       const { cls, patches } = visionTransformer(
         parameters.encoder,
         encoder,
         normalize(concat(views, 0)),
-        factors ? { dropPath: concat(factors, 0) } : {},
+        dropPath ? { dropPath: concat(factors, 0) } : {},
       );
       const byView = (joint: Tensor) =>
         split(
@@ -126,17 +127,9 @@ export function representation(
         parameters.head ? linear(rows(parameters.head, start, end), x) : slice(x, -1, start, end);
       const token = options.pool === "cls" && cls ? cls : mean(patches, [1]);
       const pooled = represent(token, 0, invariant);
-      return {
-        pooled: byView(pooled),
-        ...(reserved === 0
-          ? {}
-          : {
-              equivariant: byView(represent(patches, invariant, width)) as unknown as readonly [
-                Tensor,
-                Tensor,
-              ],
-            }),
-      };
+      if (reserved === 0) return { pooled: byView(pooled) };
+      const [first, second] = byView(represent(patches, invariant, width)) as [Tensor, Tensor];
+      return { pooled: byView(pooled), equivariant: [first, second] };
     },
   };
 }
