@@ -3,22 +3,48 @@
 import { z } from "zod";
 import type { VisionTransformerConfig, VisionTransformerOptions } from "../models/index.js";
 import { transformation } from "../transforms/index.js";
-import { inbetween, inbetweenOptions } from "./inbetween.js";
+import { crossAttentionOptions, crossAttentionReconstruction } from "./cross-attention.js";
+import { type BaseMethod, inbetween, inbetweenOptions } from "./inbetween.js";
 import type { Method, MethodViews } from "./method.js";
+import { mocov2, mocov2Options } from "./mocov2.js";
+import { mocov3, mocov3Needs, mocov3Options } from "./mocov3.js";
+import { sie, sieOptions } from "./sie.js";
+import { simclr, simclrOptions } from "./simclr.js";
 import { vicreg, vicregOptions } from "./vicreg.js";
 
+export * from "./cross-attention.js";
 export * from "./inbetween.js";
+export * from "./losses/contrastive.js";
+export * from "./losses/vicreg.js";
 export * from "./method.js";
+export * from "./mocov2.js";
+export * from "./mocov3.js";
+export * from "./sie.js";
+export * from "./simclr.js";
 export * from "./vicreg.js";
 
 const vicregSchema = vicregOptions.extend({ name: z.literal("vicreg") });
+const simclrSchema = simclrOptions.extend({ name: z.literal("simclr") });
+const mocov2Schema = mocov2Options.extend({ name: z.literal("mocov2") });
+const mocov3Schema = mocov3Options.extend({ name: z.literal("mocov3") });
+const sieSchema = sieOptions.extend({ name: z.literal("sie") });
+const crossAttentionSchema = crossAttentionOptions.extend({ name: z.literal("cross-attention") });
 
 /** Methods that the in-between task can be put on. */
-const baseSchema = z.discriminatedUnion("name", [vicregSchema]);
+const baseSchema = z.discriminatedUnion("name", [vicregSchema, simclrSchema]);
+type BaseOptions = z.output<typeof baseSchema>;
 
 const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
 
-export const methodSchema = z.discriminatedUnion("name", [vicregSchema, inbetweenSchema]);
+export const methodSchema = z.discriminatedUnion("name", [
+  vicregSchema,
+  simclrSchema,
+  mocov2Schema,
+  mocov3Schema,
+  sieSchema,
+  crossAttentionSchema,
+  inbetweenSchema,
+]);
 export type MethodOptions = z.output<typeof methodSchema>;
 
 /** What a method is made for. */
@@ -37,24 +63,51 @@ export interface MethodSetting {
 export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerOptions> {
   switch (options.name) {
     case "vicreg":
+    case "simclr":
+    case "mocov2":
+    case "sie":
+    case "cross-attention":
       return {};
+    case "mocov3":
+      return mocov3Needs;
     case "inbetween":
       return encoderNeeds(options.base);
   }
 }
 
 /** Makes the method that the options describe. @throws RangeError when its widths do not fit. */
-export function makeMethod(options: MethodOptions, { encoder, views, augmentation }: MethodSetting): Method {
+export function makeMethod(options: MethodOptions, setting: MethodSetting): Method {
+  const { encoder, views, batchSize, augmentation } = setting;
   switch (options.name) {
     case "vicreg":
       return vicreg(encoder, views, options);
+    case "simclr":
+      return simclr(encoder, views, options);
+    case "mocov2":
+      return mocov2(encoder, views, options, batchSize);
+    case "mocov3":
+      return mocov3(encoder, views, options);
+    case "sie":
+      return sie(encoder, views, options);
+    case "cross-attention":
+      return crossAttentionReconstruction(encoder, views, options);
     case "inbetween":
       return inbetween(
-        (baseViews, reserved) => vicreg(encoder, baseViews, options.base, reserved),
+        makeBase(options.base, encoder),
         views,
         transformation(options.transformation),
         { patchSize: encoder.patchSize, augmentation },
         options,
       );
+  }
+}
+
+/** A method that leaves channels to the in-between task. */
+function makeBase(options: BaseOptions, encoder: VisionTransformerConfig): BaseMethod<object, object> {
+  switch (options.name) {
+    case "vicreg":
+      return (views, reserved) => vicreg(encoder, views, options, reserved);
+    case "simclr":
+      return (views, reserved) => simclr(encoder, views, options, reserved);
   }
 }
