@@ -5,6 +5,7 @@ export * from "./bicubic.js";
 export * from "./convolution.js";
 export * from "./drop-path.js";
 export * from "./initializers.js";
+export * from "./l2-normalize.js";
 export * from "./layer-scale.js";
 export * from "./linear.js";
 export * from "./mlp.js";
