@@ -7,6 +7,7 @@
  */
 
 import {
+  constant,
   customVjp,
   div,
   exp,
@@ -51,7 +52,6 @@ const SMALLEST_SUM = 1e-30;
  * Normalising is scaling, so the matrix M itself stays as it is: one scale per prototype (r) and one per sample (c),
  * each the inverse of a product of M with the other.
  * @param z `[R, D]` @param weight `[K, D]`
- * @param present `[R]`, 1 for rows that count and 0 for padding, whose probabilities come out as 0.
  * @returns `[R, K]`
  */
 export function sinkhornProbabilities(
@@ -63,7 +63,7 @@ export function sinkhornProbabilities(
   const logits = matmul(div(z, temperature), weight, { transposeB: true });
   // The largest logit is divided out by the first normalisation; without it exp could overflow.
   const m = exp(sub(logits, max(logits)));
-  const counted = reshape(present, [rows, 1]);
+  const counted = present ? reshape(present, [rows, 1]) : ones(rows);
   let [ofSample, ofPrototype] = [counted, counted];
   for (let i = 0; i < iterations; i++) {
     const ofColumns = matmul(m, ofSample, { transposeA: true, scale: prototypes });
@@ -73,10 +73,16 @@ export function sinkhornProbabilities(
   return mul(mul(m, mul(ofSample, rows)), reshape(ofPrototype, [1, prototypes]));
 }
 
+/** `[rows, 1]` */
+function ones(rows: number): Tensor {
+  return constant(new Float32Array(rows).fill(1), [rows, 1]);
+}
+
 export interface SinkhornOptions {
   /** Shape []. */
   readonly temperature: Tensor;
-  readonly present: Tensor;
+  /** `[R]`, 1 for rows that count and 0 for padding, whose probabilities come out as 0. All count when omitted. */
+  readonly present?: Tensor;
   /** Default 3. */
   readonly iterations?: number;
 }

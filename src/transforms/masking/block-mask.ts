@@ -20,6 +20,9 @@ export interface BlockRule {
   readonly largestBlock?: number;
 }
 
+/** Aspects of the blocks of BEiT, iBOT and DINOv2. */
+export const blockAspect = [0.3, 1 / 0.3] as const;
+
 /** Rectangles that are tried before the mask is left as it is. */
 const ATTEMPTS = 10;
 

@@ -27,20 +27,10 @@ function strata(views: number, { probability, ratio: [low, high] }: Dinov2MaskOp
   return Array.from({ length: masked }, (_, i) => [bound(i), bound(i + 1)]);
 }
 
-/**
- * The most patches that can be masked in `of` of the `views` views of a batch (default: in all of them): the sum of
- * the largest counts of the strata.
- */
-export function dinov2LargestCount(
-  grid: MaskGrid,
-  views: number,
-  options: Dinov2MaskOptions,
-  of = views,
-): number {
-  const counts = strata(views, options).map(([, high]) => Math.floor(high * grid.rows * grid.columns));
-  return counts
-    .sort((a, b) => b - a)
-    .slice(0, of)
+/** The most patches that can be masked in all views of a batch: the sum of the strata's largest counts. */
+export function dinov2Capacity(grid: MaskGrid, views: number, options: Dinov2MaskOptions): number {
+  return strata(views, options)
+    .map(([, high]) => Math.floor(high * grid.rows * grid.columns))
     .reduce((total, count) => total + count, 0);
 }
 

@@ -3,3 +3,4 @@
 export * from "./block-mask.js";
 export * from "./dinov2-masks.js";
 export * from "./ibot-mask.js";
+export * from "./packed-masks.js";
