@@ -256,7 +256,7 @@ function gradientTypes(method: Method): Record<string, TensorType> {
 function total(losses: LossTerms): Tensor {
   return Object.values(losses)
     .map(({ value, weight }) => mul(value, weight))
-    .reduce((sumSoFar, term) => add(sumSoFar, term));
+    .reduce((sumSoFar, term) => add(sumSoFar, term), scalar(0));
 }
 
 /** Each part by itself, and its share of the total. */
