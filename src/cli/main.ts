@@ -12,6 +12,7 @@ import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
+import { addSweep } from "./sweep.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
@@ -23,6 +24,7 @@ const commands = [
   addEmbed,
   addExport,
   addReport,
+  addSweep,
   addReplay,
   addBench,
   addDoctor,

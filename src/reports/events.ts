@@ -118,6 +118,8 @@ export interface RunInfo {
   /** Label in tables and legends, for example "Ours(VICReg, all, se2)". Defaults to the name. */
   method?: string;
   command?: string;
+  /** How the run was continued, in order. */
+  resumed?: { command: string; step: number; startedAt: string }[];
   seed?: number;
   /** ISO 8601. */
   startedAt?: string;
