@@ -118,7 +118,9 @@ async function pretrainCell(cell: Cell, sweep: Sweep, flags: SweepFlags): Promis
   const begun = existsSync(join(cell.run, "config.json"));
   const { code, result } = await inbetween([
     ...["pretrain", sweep.data, "--out", cell.run, "--recipe", cell.recipe],
-    ...Object.entries(flagged).flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, `${value}`])),
+    ...Object.entries(flagged).flatMap(([key, value]) =>
+      value === undefined ? [] : [`--${key}`, `${value}`],
+    ),
     ...set.flatMap((assignment) => ["--set", assignment]),
     ...(begun ? ["--resume"] : []),
     ...deviceArguments(flags),

@@ -1,0 +1,121 @@
+/** @file The DINO family in a run: schedules, what is drawn, drop path, resuming. */
+
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { Method, MethodSchedule } from "#src/methods/index.js";
+import { randomStream } from "#src/random.js";
+import { buildMethod } from "#src/training/index.js";
+import { get, readFixture } from "../nn/helpers.js";
+import { temporaryFolder } from "../training/helpers.js";
+import { tensorsOf, tinyConfig, tinyRun } from "../training/tiny.js";
+import { randomStep, smallMethod } from "./self-distillation-helpers.js";
+
+interface Schedules {
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  readonly warmup: number;
+  readonly start: number;
+  readonly end: number;
+  readonly ibot: readonly number[];
+  readonly dinov2: readonly number[];
+  readonly momentum: Readonly<Record<"ibot" | "dinov2", readonly number[]>>;
+}
+
+test.each(["dino", "ibot", "dinov2"] as const)("%s: temperature and momentum, step by step", (name) => {
+  const stored = readFixture<Schedules>("methods/teacher_schedules.json");
+  const method = smallMethod({
+    name,
+    teacherTemperatureWarmup: stored.warmup,
+    teacherTemperatureStart: stored.start,
+    teacherTemperature: stored.end,
+  });
+  const source = name === "dino" ? "ibot" : name;
+  const compare = (schedule: MethodSchedule | undefined, expected: readonly number[]): void => {
+    const values = schedule?.(stored);
+    expected.forEach((value, step) => {
+      expect(values?.(step), `step ${step}`).toBeCloseTo(value, 12);
+    });
+  };
+  compare(method.schedules.teacherTemperature, stored[source]);
+  compare(method.teacher?.momentum, stored.momentum[source]);
+});
+
+test("without warm-up the temperature is constant, without a freeze the last layer is not late", () => {
+  const method = smallMethod({ name: "ibot", teacherTemperatureWarmup: 0, freezeLastLayer: 0 });
+  const temperature = method.schedules.teacherTemperature?.({ totalSteps: 10, stepsPerEpoch: 5 });
+  expect([0, 4, 9].map((step) => temperature?.(step))).toEqual([0.07, 0.07, 0.07]);
+  expect(method.late).toBeUndefined();
+});
+
+describe.each(["ibot", "dinov2"])("masks of %s", (name) => {
+  const draw = get(smallMethod({ name }).draws, "masks");
+  if (!("types" in draw)) throw new Error("masks are drawn for a batch");
+
+  test("come with the list of masked patches and their shares, in any batch", () => {
+    for (const batch of [1, 2, 7, 64]) {
+      const { mask, rows, share } = draw.drawBatch(randomStream(2, "masks", batch), batch);
+      const types = draw.types(batch);
+      expect(mask).toHaveLength(2 * batch * 16);
+      expect(types.mask?.shape).toEqual([2 * batch, 16]);
+      expect(rows).toHaveLength(types.rows?.shape[0] as number);
+      expect(share).toHaveLength(types.share?.shape[0] as number);
+      const masked = (mask ?? []).flatMap((bit, i) => (bit === 1 ? [i] : []));
+      expect(rows?.slice(0, masked.length)).toEqual(masked);
+      // The shares of a masked view sum to 1.
+      const views = new Set(masked.map((i) => Math.floor(i / 16)));
+      expect(share?.reduce((a, b) => a + b, 0)).toBeCloseTo(views.size, 10);
+    }
+  });
+});
+
+test("drop path: every crop's branches have their own draw, the teacher's none", async () => {
+  const method = smallMethod({ name: "dino" }, { dropPath: 0.5, maskToken: false });
+  const draw = get(method.draws, "dropPath");
+  if ("types" in draw) throw new Error("drop path is drawn by sample");
+  expect(draw.parameters).toEqual({ first: [4], second: [4], local: [3, 4] });
+  const { first = [], local = [] } = draw.draw(randomStream(1, "drop"));
+  expect(first.slice(0, 2)).toEqual([1, 1]);
+  expect(local).toHaveLength(12);
+  for (const factor of [...first, ...local]) expect([0, 1, 2]).toContain(factor);
+  // With all branches kept, the step is that of an encoder without drop path.
+  const kept: Method = {
+    ...method,
+    draws: { dropPath: { ...draw, draw: () => ({ first: ones(4), second: ones(4), local: ones(12) }) } },
+  };
+  const without = smallMethod({ name: "dino" }, { maskToken: false });
+  const [a, b, c] = [await randomStep(kept), await randomStep(without), await randomStep(method)];
+  expect(a.losses.cls).toBeCloseTo(b.losses.cls as number, 6);
+  expect(c.losses.cls).not.toBeCloseTo(b.losses.cls as number, 3);
+});
+
+function ones(count: number): number[] {
+  return Array.from({ length: count }, () => 1);
+}
+
+test.each(["ibot", "dinov2"])("%s resumes bit for bit: student, teacher, centres, masks", async (name) => {
+  const config = tinyConfig({
+    method: { name, outputDim: 16, hiddenDim: 16, bottleneckDim: 8 },
+    augmentation: { pipeline: "all", local: { count: 2, size: 8 } },
+    steps: 4,
+  });
+  const folder = temporaryFolder();
+  const [whole, halved] = [join(folder, "whole"), join(folder, "halved")];
+  const expected = await tinyRun({ config, out: whole });
+  const first = await tinyRun({ config, out: halved, stopAfter: 2 });
+  const rest = await tinyRun({ out: halved, resume: true });
+  expect([...first.steps, ...rest.steps]).toEqual(expected.steps);
+  const [a, b] = [await tensorsOf(whole), await tensorsOf(halved)];
+  expect([...a.keys()].filter((key) => key.startsWith("teacher/")).length).toBeGreaterThan(10);
+  expect(a.has("buffer/patchCentre")).toBe(true);
+  expect(b).toEqual(a);
+});
+
+test("a batch of one, and small crops of a size that patches do not divide, are refused before anything runs", () => {
+  const method = { name: "dinov2", outputDim: 16 };
+  expect(() => buildMethod(tinyConfig({ method, batchSize: 1 }))).toThrow(
+    /"batchSize" 1 is too small: the loss of DINOv2 compares the samples of a batch; use at least 2/,
+  );
+  expect(() => tinyConfig({ method, augmentation: { local: { size: 10 } } })).toThrow(
+    /"augmentation.local.size" 10/,
+  );
+});
