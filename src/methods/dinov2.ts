@@ -39,7 +39,7 @@ import { blockAspect, dinov2Capacity, dinov2Masks } from "../transforms/index.js
 import { centredProbabilities, koleo, sinkhornProbabilities } from "./losses/index.js";
 import { checkMasks, type MaskedViews, maskDraw, maskedOnly, maskGrid } from "./masked-views.js";
 import type { LossTerms, Method, MethodViews } from "./method.js";
-import { cropDropPath, encodeCrops, multiCrop, multiCropViews } from "./multi-crop.js";
+import { cropDropPath, cropKeptSamples, encodeCrops, multiCrop, multiCropViews } from "./multi-crop.js";
 import {
   centreBuffer,
   classTokenLoss,
@@ -146,7 +146,7 @@ export function dinov2(
     title: "DINOv2",
     views: multiCropViews(views),
     draws: {
-      ...cropDropPath(encoder, views),
+      ...(skipsWholeSamples(encoder) ? cropKeptSamples(encoder, views) : cropDropPath(encoder, views)),
       masks: maskDraw(encoder, {
         capacity: (count) => dinov2Capacity(grid, count, masking),
         masks: (random, count) => dinov2Masks(random, grid, count, masking),
@@ -169,6 +169,7 @@ export function dinov2(
       const learned = encodeCrops(student.encoder, encoder, crops, {
         mask: masks.mask,
         dropPath: draws.dropPath,
+        keptSamples: draws.keptSamples,
       });
       const batch = taught.global.shape[1] as number;
 
@@ -292,6 +293,14 @@ export function dinov2(
       };
     },
   };
+}
+
+/** Above this rate a fixed share of the batch skips a branch, at most at this rate each sample by itself. */
+const LARGEST_RATE_BY_SAMPLE = 0.1;
+
+/** The official kind of drop path, where one rate for all blocks makes the share the same. */
+function skipsWholeSamples({ dropPath, dropPathGrowth }: VisionTransformerConfig): boolean {
+  return dropPathGrowth === "uniform" && dropPath > LARGEST_RATE_BY_SAMPLE;
 }
 
 interface Heads {

@@ -5,9 +5,10 @@
 
 import { concat, reshape, type Tensor } from "../graph/index.js";
 import { type VisionTransformer, type VisionTransformerConfig, visionTransformer } from "../models/index.js";
-import { drawDropPath, dropPathRates } from "../nn/index.js";
+import { drawDropPath, drawKeptSamples, dropPathRates, keptSampleCount } from "../nn/index.js";
+import { mapValues } from "../records.js";
 import { normalize } from "../transforms/index.js";
-import type { MethodViews, RandomDraw, ViewSpec } from "./method.js";
+import type { BatchDraw, MethodViews, RandomDraw, ViewSpec } from "./method.js";
 
 /** All crops of a batch of B samples, normalised. */
 export interface Crops {
@@ -47,6 +48,8 @@ export interface CropInputs {
   readonly mask?: Tensor | undefined;
   /** What `cropDropPath` drew. */
   readonly dropPath?: Readonly<Record<string, Tensor>> | undefined;
+  /** What `cropKeptSamples` drew, instead. */
+  readonly keptSamples?: Readonly<Record<string, Tensor>> | undefined;
 }
 
 /** @throws RangeError for an encoder without a class token, or one without a mask token when there is a mask. */
@@ -54,13 +57,14 @@ export function encodeCrops(
   p: VisionTransformer<Tensor>,
   config: VisionTransformerConfig,
   { global, local }: Crops,
-  { mask, dropPath }: CropInputs = {},
+  { mask, dropPath, keptSamples }: CropInputs = {},
 ): CropFeatures {
   const token = p.mask_token;
   if (mask && !token) throw new RangeError("masked patches need an encoder with a mask token");
   const ofGlobal = visionTransformer(p, config, global, {
     ...(mask && token ? { maskedTokens: { mask, token } } : {}),
     ...(dropPath ? { dropPath: concat([dropPath.first as Tensor, dropPath.second as Tensor], 0) } : {}),
+    ...(keptSamples ? { keptSamples: keptSamples.global as Tensor } : {}),
   });
   const width = config.embedDim;
   const samples = (global.shape[0] as number) / 2;
@@ -69,6 +73,7 @@ export function encodeCrops(
     local &&
     visionTransformer(p, config, local, {
       ...(factors ? { dropPath: reshape(factors, [local.shape[0] as number, 2 * config.depth]) } : {}),
+      ...(keptSamples ? { keptSamples: keptSamples.local as Tensor } : {}),
     });
   return {
     global: reshape(classToken(ofGlobal.cls), [2, samples, width]),
@@ -106,4 +111,25 @@ export function cropDropPath(
     }),
   };
   return { dropPath: draw };
+}
+
+/**
+ * The samples that compute each residual branch of the global and of the local crops: DINOv2's kind of stochastic depth
+ * for rates above 0.1 (dinov2/layers/block.py).
+ */
+export function cropKeptSamples(
+  { dropPath: rate, depth }: VisionTransformerConfig,
+  { local }: MethodViews,
+): Record<string, BatchDraw> {
+  const crops: Record<string, number> = { global: 2, ...(local ? { local: local.count ?? 1 } : {}) };
+  const draw: BatchDraw = {
+    types: (batch) =>
+      mapValues(crops, (count) => ({
+        dtype: "int64",
+        shape: [keptSampleCount(count * batch, rate), 2 * depth],
+      })),
+    drawBatch: (random, batch) =>
+      mapValues(crops, (count) => drawKeptSamples(random, count * batch, rate, 2 * depth)),
+  };
+  return { keptSamples: draw };
 }

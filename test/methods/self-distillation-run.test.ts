@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Method, MethodSchedule } from "#src/methods/index.js";
 import { randomStream } from "#src/random.js";
+import { mapValues } from "#src/records.js";
+// from "#src/random.js";
 import { buildMethod } from "#src/training/index.js";
-import { get, readFixture } from "../nn/helpers.js";
+import { expectClose, get, readFixture } from "../nn/helpers.js";
 import { temporaryFolder } from "../training/helpers.js";
 import { tensorsOf, tinyConfig, tinyRun } from "../training/tiny.js";
 import { randomStep, smallMethod } from "./self-distillation-helpers.js";
@@ -86,6 +88,59 @@ test("drop path: every crop's branches have their own draw, the teacher's none",
   const [a, b, c] = [await randomStep(kept), await randomStep(without), await randomStep(method)];
   expect(a.losses.cls).toBeCloseTo(b.losses.cls as number, 6);
   expect(c.losses.cls).not.toBeCloseTo(b.losses.cls as number, 3);
+});
+
+test("DINOv2's drop path: a fixed share of the crops skips a branch, the others make up for it", async () => {
+  const encoder = { dropPath: 0.3, layerScale: 0.1, dropPathGrowth: "uniform" } as const;
+  const method = smallMethod({ name: "dinov2" }, encoder);
+  const draw = get(method.draws, "keptSamples");
+  if (!("types" in draw)) throw new Error("kept samples are drawn for a batch");
+  // int(8 * 0.7) of 8 global crops, int(12 * 0.7) of 12 local ones.
+  expect(mapValues(draw.types(4), ({ shape }) => shape)).toEqual({ global: [5, 4], local: [8, 4] });
+  const drawn = draw.drawBatch(randomStream(1, "kept"), 4);
+  // As factors, by sample and branch: 0, or the batch over those that are kept.
+  const factors = (name: string, crops: number): number[] => {
+    const table = Array.from({ length: 4 * crops }, () => 0);
+    const kept = get(drawn, name);
+    kept.forEach((crop, i) => {
+      const branch = i % 4;
+      expect(table[4 * crop + branch], "each sample once").toBe(0);
+      table[4 * crop + branch] = crops / (kept.length / 4);
+    });
+    return table;
+  };
+  const [global, local] = [factors("global", 8), factors("local", 12)];
+  const bySample = smallMethod({ name: "dinov2" }, { ...encoder, dropPath: 0.1 });
+  const dropPath = get(bySample.draws, "dropPath");
+  if ("types" in dropPath) throw new Error("drop path is drawn by sample");
+  let sample = 0;
+  const asFactors: Method = {
+    ...bySample,
+    draws: {
+      ...bySample.draws,
+      dropPath: {
+        ...dropPath,
+        draw: () => {
+          const i = sample++;
+          return {
+            first: global.slice(4 * i, 4 * i + 4),
+            second: global.slice(16 + 4 * i, 16 + 4 * i + 4),
+            local: local.slice(12 * i, 12 * i + 12),
+          };
+        },
+      },
+    },
+  };
+  const subset: Method = {
+    ...method,
+    draws: { ...method.draws, keptSamples: { ...draw, drawBatch: () => drawn } },
+  };
+  const [a, b] = [await randomStep(subset), await randomStep(asFactors)];
+  for (const [part, value] of Object.entries(b.losses)) expect(get(a.losses, part)).toBeCloseTo(value, 4);
+  for (const [name, { data }] of Object.entries(b.gradients)) {
+    const expected = { shape: get(b.gradients, name).shape, data: [...(data as Float32Array)] };
+    expectClose(a.gradients[name], expected, 1e-4, name, 1e-3);
+  }
 });
 
 function ones(count: number): number[] {
