@@ -1,11 +1,11 @@
 /** @file The DINO family in a run: schedules, what is drawn, drop path, resuming. */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Method, MethodSchedule } from "#src/methods/index.js";
 import { randomStream } from "#src/random.js";
 import { mapValues } from "#src/records.js";
-// from "#src/random.js";
 import { buildMethod } from "#src/training/index.js";
 import { expectClose, get, readFixture } from "../nn/helpers.js";
 import { temporaryFolder } from "../training/helpers.js";
@@ -173,4 +173,14 @@ test("a batch of one, and small crops of a size that patches do not divide, are 
   expect(() => tinyConfig({ method, augmentation: { local: { size: 10 } } })).toThrow(
     /"augmentation.local.size" 10/,
   );
+});
+
+test("more prototypes than memory are refused before anything is allocated", async () => {
+  const config = tinyConfig({ method: { name: "ibot", outputDim: 4_000_000_000 } });
+  const out = join(temporaryFolder(), "run");
+  await expect(tinyRun({ config, out })).rejects.toThrow(
+    // 256 numbers of 4 bytes, five times: weight, gradient, two moments, teacher.
+    /iBOT take 2\.06e\+4 GB, and .* GB of it is "head\.last_layer\.weight_v" \[4000000000, 256\]: use fewer proto/,
+  );
+  expect(existsSync(out)).toBe(false);
 });
