@@ -10,13 +10,14 @@ import { Device } from "../runtime/index.js";
 import { encoderPreprocessing, NpyWriter } from "../weights/index.js";
 import { interruptSignal } from "./interrupt.js";
 import { loadEncoderFrom } from "./load-encoder.js";
-import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
+import { addDeviceOptions, addJsonOption, addSplitOption, type DeviceFlags, wholeNumber } from "./options.js";
 import { CommandError, printResult, printWarning } from "./output.js";
 
 interface EmbedFlags extends DeviceFlags {
   readonly run?: string;
   readonly encoder?: string;
   readonly out: string;
+  readonly split?: string;
   readonly features?: FeatureKind | "both";
   readonly batch: number;
   readonly json: boolean;
@@ -29,7 +30,7 @@ export function addEmbed(program: Command): void {
       "Write the features of every image: FILE.npy, float32 [images, features]; FILE.names.txt, the image of each row; " +
         "FILE.labels.txt, its class, where the folder has classes.",
     )
-    .argument("<data>", 'folder of images; a CIFAR binary folder; or "synthetic[:COUNT]"')
+    .argument("<data>", 'folder of images or data set; tar archive or shards; or "synthetic[:COUNT]"')
     .option("--run <run>", "run folder: its newest checkpoint")
     .option("--encoder <dir>", "exported encoder")
     .requiredOption("--out <file.npy>", "file to write; one that is there is replaced")
@@ -40,7 +41,9 @@ export function addEmbed(program: Command): void {
       ).choices(["cls", "mean", "both"]),
     )
     .option("--batch <n>", "images at a time", wholeNumber(1), 64);
-  addJsonOption(addDeviceOptions(command)).addHelpText(
+  addJsonOption(
+    addDeviceOptions(addSplitOption(command, "images of this split (default: train)")),
+  ).addHelpText(
     "after",
     `
 Examples:
@@ -56,7 +59,10 @@ Then, in Python:
     const encoder = await loadEncoderFrom({ run, encoder: folder });
     const kind = flags.features ?? encoder.trained;
     const kinds: FeatureKind[] = kind === "both" ? ["cls", "mean"] : [kind];
-    const dataset = await openDataset(data, { synthetic: { size: encoder.config.imageSize } });
+    const dataset = await openDataset(data, {
+      ...(flags.split === undefined ? {} : { split: flags.split }),
+      synthetic: { size: encoder.config.imageSize },
+    });
     using interrupt = interruptSignal("stopping; nothing is written");
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const batchSize = Math.min(flags.batch, dataset.length);

@@ -2,6 +2,8 @@
 
 import { Command, CommanderError } from "commander";
 import { addBench } from "./bench.js";
+import { addCompare } from "./compare.js";
+import { addData } from "./data.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
@@ -22,9 +24,11 @@ const commands = [
   addRecipes,
   addEvaluate,
   addEmbed,
+  addData,
   addExport,
   addReport,
   addSweep,
+  addCompare,
   addReplay,
   addBench,
   addDoctor,
