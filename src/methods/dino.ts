@@ -26,10 +26,10 @@ import { cropDropPath, encodeCrops, multiCrop, multiCropViews } from "./multi-cr
 import {
   centreBuffer,
   classTokenLoss,
+  entropy,
   inOnePass,
   lateLastLayer,
   nextCentre,
-  relativeEntropy,
   selfDistillationOptions,
   teacherMomentum,
   teacherTemperature,
@@ -91,7 +91,7 @@ export function dino(
         features: {
           cls: transpose(learned.global, [1, 0, 2]),
           teacher: mean(ofTeacher, [0]),
-          teacherEntropy: mean(relativeEntropy(targets), [0]),
+          teacherEntropy: mean(entropy(targets), [0]),
         },
         losses: { cls: { value: cls, weight: 1 } },
       };

@@ -43,11 +43,11 @@ import { cropDropPath, cropKeptSamples, encodeCrops, multiCrop, multiCropViews }
 import {
   centreBuffer,
   classTokenLoss,
+  entropy,
   inOnePass,
   lateLastLayer,
   maskedPatchLoss,
   nextCentre,
-  relativeEntropy,
   type StudentClasses,
   selfDistillationOptions,
   teacherMomentum,
@@ -229,7 +229,7 @@ export function dinov2(
         }),
       };
       return {
-        features: { ...features, teacherEntropy: mean(relativeEntropy(targets.cls), [0]) },
+        features: { ...features, teacherEntropy: mean(entropy(targets.cls), [0]) },
         losses: distillation({ global, local, patches }, targets, ofStudent, masks.share),
         ...shared,
       };
@@ -289,7 +289,7 @@ export function dinov2(
           ),
           ...spread,
         },
-        metrics: { teacherEntropy: mean(relativeEntropy(ofClasses)) },
+        metrics: { teacherEntropy: mean(entropy(ofClasses)) },
       };
     },
   };

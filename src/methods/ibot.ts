@@ -24,11 +24,11 @@ import { cropDropPath, encodeCrops, multiCrop, multiCropViews } from "./multi-cr
 import {
   centreBuffer,
   classTokenLoss,
+  entropy,
   inOnePass,
   lateLastLayer,
   maskedPatchLoss,
   nextCentre,
-  relativeEntropy,
   selfDistillationOptions,
   teacherMomentum,
   teacherTemperature,
@@ -152,7 +152,7 @@ export function ibot(
             reshape(taughtPatches, [2, batch, patchCount(encoder), options.bottleneckDim]),
             [0, 2],
           ),
-          teacherEntropy: mean(relativeEntropy(classTargets), [0]),
+          teacherEntropy: mean(entropy(classTargets), [0]),
         },
         losses: {
           cls: { value: cls, weight: options.classWeight },

@@ -12,6 +12,7 @@ import {
   matmul,
   maximum,
   mul,
+  neg,
   reshape,
   split,
   sum,
@@ -187,12 +188,11 @@ export function maskedPatchLoss(
 }
 
 /**
- * How undecided the teacher is, from 0 (one prototype for each sample) to 1 (all alike: a collapse).
+ * How undecided the teacher is: the entropy of its probabilities in nats, from 0 (one prototype for each sample) to
+ * ln K (all alike: a collapse).
  * @param targets Probabilities, `[…, K]`. @returns `[…]`
  */
-export function relativeEntropy(targets: Tensor): Tensor {
-  const prototypes = at(targets.shape, targets.rank - 1);
+export function entropy(targets: Tensor): Tensor {
   // 0 log 0 is 0: the floor keeps the logarithm finite and does not show.
-  const plogp = mul(targets, log(maximum(targets, 1e-30)));
-  return mul(sum(plogp, [targets.rank - 1]), -1 / Math.log(prototypes));
+  return neg(sum(mul(targets, log(maximum(targets, 1e-30))), [targets.rank - 1]));
 }
