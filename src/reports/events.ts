@@ -44,6 +44,8 @@ export interface MetricsRow {
    * `{ reconstruction: { "copy of view 2": 0.41 } }`: a falling loss means little above these.
    */
   baselines?: Record<string, Record<string, number>>;
+  /** Further numbers of the method by name, such as `teacherEntropy` in nats. */
+  metrics?: Record<string, number>;
   health?: HealthRow;
   knn?: KnnResult;
   hostToDeviceBytes?: number;

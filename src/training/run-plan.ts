@@ -8,6 +8,7 @@ import { encoderNeeds, type Method, makeMethod, type RunLength } from "../method
 import { type VisionTransformerConfig, visionTransformerConfig } from "../models/index.js";
 import { ConfigError, differingKeys, parseConfig, type RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
+import { checkMemory } from "./memory-check.js";
 import { checkVacant, type RunRecord, readResumedRecord, type StartOptions } from "./run-folder.js";
 import { makeViews } from "./views.js";
 
@@ -39,6 +40,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const config = parseConfig(record.config, where);
   if (request.resume && request.config) checkUnchanged(request.config, config, where);
   const { method, encoder } = buildMethod(config);
+  checkMemory(method, config);
   const dataset = await openDataset(request.data, {
     synthetic: { seed: config.seed, size: config.imageSize },
   });
