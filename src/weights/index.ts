@@ -11,7 +11,14 @@ export {
   toFloat32,
 } from "./host-tensor.js";
 export { type NpyDType, NpyError, NpyWriter, readNpy, writeNpy } from "./npy.js";
-export { type EncoderOnnxOptions, encoderOnnx } from "./onnx-export.js";
+export {
+  type EncoderOnnxFileOptions,
+  type EncoderOnnxOptions,
+  encoderOnnx,
+  encoderOnnxFiles,
+  ONNX_PRECISIONS,
+  type OnnxPrecision,
+} from "./onnx-export.js";
 export { encoderPreprocessing, type Preprocessing } from "./preprocessing.js";
 export {
   openSafetensors,
