@@ -3,6 +3,19 @@
 export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
 export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
 export {
+  checkFeatureEnding,
+  createFeatureFile,
+  FEATURE_ENDINGS,
+  readFeatureFile,
+} from "./feature-file.js";
+export {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
+export {
   bytesPerElement,
   elementCount,
   type HostTensor,

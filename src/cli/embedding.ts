@@ -1,0 +1,132 @@
+/** @file Features of all images of a data set, one batch after the other: what `embed`, `search` and `map` share. */
+
+import type { Command } from "commander";
+import { Option } from "commander";
+import { createSequentialLoader, type Dataset, openDataset } from "../data/index.js";
+import { type Encoder, FeatureExtractor, type FeatureKind } from "../evaluation/index.js";
+import { Device } from "../runtime/index.js";
+import { encoderPreprocessing, type FeatureRows } from "../weights/index.js";
+import { addDeviceOptions, type DeviceFlags, wholeNumber } from "./options.js";
+import { printWarning } from "./output.js";
+
+export interface EmbeddingFlags extends DeviceFlags {
+  readonly run?: string;
+  readonly encoder?: string;
+  readonly features?: FeatureKind | "both";
+  readonly batch: number;
+}
+
+/** The encoder, which feature, and how it is computed. */
+export function addEmbeddingOptions(command: Command): Command {
+  command
+    .option("--run <run>", "run folder: its newest checkpoint")
+    .option("--encoder <dir>", "exported encoder")
+    .addOption(
+      new Option(
+        "--features <kind>",
+        "class token, mean of the patches, or both side by side (default: the one that was trained)",
+      ).choices(["cls", "mean", "both"]),
+    )
+    .option("--batch <n>", "images at a time", wholeNumber(1), 8);
+  return addDeviceOptions(command);
+}
+
+/** A folder of images, or what else the other commands take. */
+export function openImages(data: string, encoder: Encoder): Promise<Dataset> {
+  return openDataset(data, { synthetic: { size: encoder.config.imageSize } });
+}
+
+export function featureKinds({ features }: EmbeddingFlags, encoder: Encoder): FeatureKind[] {
+  const kind = features ?? encoder.trained;
+  return kind === "both" ? ["cls", "mean"] : [kind];
+}
+
+/** Rows of features with the samples that they belong to. */
+export interface EmbeddedRows extends FeatureRows {
+  readonly indices: Int32Array;
+}
+
+/**
+ * Computes features batch by batch, in the data set's order. Reading and decoding run ahead in a thread of their own,
+ * and the next batch is computed while the caller writes the last one. Progress goes to stderr.
+ * @param signal Stops between two batches; no rows come after it.
+ */
+export async function* embedImages(
+  dataset: Dataset,
+  encoder: Encoder,
+  flags: EmbeddingFlags,
+  signal?: AbortSignal,
+): AsyncGenerator<EmbeddedRows, void, undefined> {
+  const { device: provider, threads } = flags;
+  const kinds = featureKinds(flags, encoder);
+  await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
+  const batchSize = Math.min(flags.batch, dataset.length);
+  const extractor = await FeatureExtractor.create(device, encoder, { kinds, batchSize });
+  const { resize, size } = encoderPreprocessing({ imageSize: extractor.imageSize });
+  const loader = createSequentialLoader({
+    dataset,
+    batchSize,
+    views: [{ kind: "resizeCenterCrop", resize, size }],
+    cacheBytes: 0,
+  });
+  const progress = progressLines(dataset.length);
+  let done = 0;
+  const compute = async ({ views, count, indices }: Awaited<ReturnType<typeof loader.next>>["value"] & object) => {
+    const { image } = await extractor.extract(views[0] as Uint8Array, count);
+    const parts = kinds.map((kind) => image?.[kind]?.data as Float32Array);
+    return { ...rowsOf(dataset, indices), data: sideBySide(parts, count, extractor.features) };
+  };
+  try {
+    let pending: Promise<EmbeddedRows> | undefined;
+    for await (const batch of loader) {
+      if (signal?.aborted) return;
+      const next = compute(batch);
+      // Its error is seen when it is awaited.
+      next.catch(() => {});
+      if (pending) yield await pending;
+      pending = next;
+      done += batch.count;
+      progress(done);
+    }
+    if (pending && !signal?.aborted) yield await pending;
+  } finally {
+    await loader.close();
+  }
+  const [first] = dataset.skips.entries;
+  if (first) {
+    const { count } = dataset.skips;
+    printWarning(`${count} unusable images were left out, the first: ${first.name} (${first.reason})`);
+  }
+}
+
+function rowsOf(dataset: Dataset, indices: Int32Array): Omit<EmbeddedRows, "data"> {
+  const { classes } = dataset;
+  const rows = Array.from(indices);
+  const labels = classes && rows.map((index) => classes[dataset.label(index) ?? -1] ?? "");
+  return { indices, names: rows.map((index) => dataset.sampleName(index)), ...(labels ? { labels } : {}) };
+}
+
+/** Joins matrices of `count` rows, `[count, width]` each, along the rows. */
+function sideBySide(parts: readonly Float32Array[], count: number, width: number): Float32Array {
+  const [only] = parts;
+  if (parts.length === 1 && only) return only;
+  const joined = new Float32Array(count * width * parts.length);
+  for (let row = 0; row < count; row++) {
+    parts.forEach((part, i) => {
+      joined.set(part.subarray(row * width, (row + 1) * width), (row * parts.length + i) * width);
+    });
+  }
+  return joined;
+}
+
+const PROGRESS_SECONDS = 2;
+
+/** Says how far it is on stderr, every few seconds. */
+function progressLines(total: number): (done: number) => void {
+  let last = performance.now();
+  return (done) => {
+    if (performance.now() - last < 1000 * PROGRESS_SECONDS) return;
+    last = performance.now();
+    process.stderr.write(`${done} of ${total} images (${Math.floor((100 * done) / total)} %)\n`);
+  };
+}
