@@ -27,7 +27,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const [source] = positionals;
-if (!source) throw new Error("usage: node bench/embed.mjs FOLDER [--images N] [--rounds N] [--batch N] [--peer PYTHON]");
+if (!source)
+  throw new Error("usage: node bench/embed.mjs FOLDER [--images N] [--rounds N] [--batch N] [--peer PYTHON]");
 
 const here = (name) => fileURLToPath(new URL(`peer/${name}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "embed-bench-"));
@@ -49,7 +50,13 @@ function run(command, args) {
 }
 
 try {
-  const config = visionTransformerConfig({ imageSize: 224, patchSize: 16, embedDim: 384, depth: 12, numHeads: 6 });
+  const config = visionTransformerConfig({
+    imageSize: 224,
+    patchSize: 16,
+    embedDim: 384,
+    depth: 12,
+    numHeads: 6,
+  });
   const encoder = { ...randomEncoder(config, 1), trained: "cls" };
   await saveEncoder(encoder, join(folder, "encoder"), { onnx: ["fp32"] });
   const dataset = await openDataset(source);
@@ -73,7 +80,9 @@ try {
       const result = await run(...programs[name]);
       results[name].push(result);
       const { imagesPerSecond, peakMemoryMB } = result;
-      console.log(`${name.padEnd(16)} ${imagesPerSecond.toFixed(2)} images/s, peak ${peakMemoryMB.toFixed(0)} MB`);
+      console.log(
+        `${name.padEnd(16)} ${imagesPerSecond.toFixed(2)} images/s, peak ${peakMemoryMB.toFixed(0)} MB`,
+      );
     }
   }
   const best = (name) => Math.max(...results[name].map(({ imagesPerSecond }) => imagesPerSecond));

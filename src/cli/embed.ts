@@ -3,11 +3,17 @@
 import type { Command } from "commander";
 import { explainError } from "../files.js";
 import { checkFeatureEnding, createFeatureFile, FEATURE_ENDINGS } from "../weights/index.js";
-import { addEmbeddingOptions, type EmbeddingFlags, embedImages, featureKinds, openImages } from "./embedding.js";
+import {
+  addEmbeddingOptions,
+  type EmbeddingFlags,
+  embedImages,
+  featureKinds,
+  openImages,
+} from "./embedding.js";
 import { interruptSignal } from "./interrupt.js";
 import { loadEncoderFrom } from "./load-encoder.js";
 import { addJsonOption } from "./options.js";
-import { checkOutputFile, CommandError, printResult } from "./output.js";
+import { CommandError, checkOutputFile, printResult } from "./output.js";
 
 interface EmbedFlags extends EmbeddingFlags {
   readonly out: string;

@@ -1,13 +1,31 @@
 /** @file Features of all images of a data set, one batch after the other: what `embed`, `search` and `map` share. */
 
-import type { Command } from "commander";
-import { Option } from "commander";
-import { createSequentialLoader, type Dataset, openDataset } from "../data/index.js";
-import { type Encoder, FeatureExtractor, type FeatureKind } from "../evaluation/index.js";
+import { statSync } from "node:fs";
+import { extname } from "node:path";
+import { type Command, Option } from "commander";
+import {
+  centerSquare,
+  createSequentialLoader,
+  type Dataset,
+  openDataset,
+  type Raster,
+} from "../data/index.js";
+import {
+  type Encoder,
+  FeatureExtractor,
+  type FeatureKind,
+  type Matrix,
+  matrix,
+} from "../evaluation/index.js";
 import { Device } from "../runtime/index.js";
-import { encoderPreprocessing, type FeatureRows } from "../weights/index.js";
+import {
+  encoderPreprocessing,
+  FEATURE_ENDINGS,
+  type FeatureRows,
+  readFeatureFile,
+} from "../weights/index.js";
 import { addDeviceOptions, type DeviceFlags, wholeNumber } from "./options.js";
-import { printWarning } from "./output.js";
+import { CommandError, printWarning } from "./output.js";
 
 export interface EmbeddingFlags extends DeviceFlags {
   readonly run?: string;
@@ -71,7 +89,11 @@ export async function* embedImages(
   });
   const progress = progressLines(dataset.length);
   let done = 0;
-  const compute = async ({ views, count, indices }: Awaited<ReturnType<typeof loader.next>>["value"] & object) => {
+  const compute = async ({
+    views,
+    count,
+    indices,
+  }: Awaited<ReturnType<typeof loader.next>>["value"] & object) => {
     const { image } = await extractor.extract(views[0] as Uint8Array, count);
     const parts = kinds.map((kind) => image?.[kind]?.data as Float32Array);
     return { ...rowsOf(dataset, indices), data: sideBySide(parts, count, extractor.features) };
@@ -129,4 +151,81 @@ function progressLines(total: number): (done: number) => void {
     last = performance.now();
     process.stderr.write(`${done} of ${total} images (${Math.floor((100 * done) / total)} %)\n`);
   };
+}
+
+/** Features of all images at once, with where their pictures are. */
+export interface EmbeddedImages {
+  readonly names: readonly string[];
+  readonly labels?: readonly string[];
+  readonly features: Matrix;
+  /** A small square picture of a row's image; undefined where only features were given. */
+  readonly picture?: (row: number, size: number) => Promise<Raster>;
+}
+
+/** Computes the features of a data set and keeps them. @throws DataError when no image could be read. */
+export async function embedAll(
+  dataset: Dataset,
+  encoder: Encoder,
+  flags: EmbeddingFlags,
+): Promise<EmbeddedImages> {
+  const names: string[] = [];
+  const labels: string[] = [];
+  const indices: number[] = [];
+  const parts: Matrix[] = [];
+  const columns = encoder.config.embedDim * featureKinds(flags, encoder).length;
+  for await (const rows of embedImages(dataset, encoder, flags)) {
+    names.push(...rows.names);
+    labels.push(...(rows.labels ?? []));
+    indices.push(...rows.indices);
+    parts.push(matrix(rows.names.length, columns, rows.data));
+  }
+  const data = new Float32Array(names.length * columns);
+  let offset = 0;
+  for (const part of parts) {
+    data.set(part.data, offset);
+    offset += part.data.length;
+  }
+  return {
+    names,
+    ...(labels.length > 0 ? { labels } : {}),
+    features: matrix(names.length, columns, data),
+    picture: (row, size) => centerSquare(dataset, indices[row] as number, size),
+  };
+}
+
+/**
+ * The images of a folder, embedded now, or those of a file that `embed` wrote.
+ * @param images The folder that the file's images are in, for their pictures.
+ */
+export async function embeddedImages(
+  data: string,
+  encoder: () => Promise<Encoder>,
+  flags: EmbeddingFlags,
+  images?: string,
+): Promise<EmbeddedImages> {
+  if (!isFeatureFile(data)) {
+    const loaded = await encoder();
+    return embedAll(await openImages(data, loaded), loaded, flags);
+  }
+  const { names, labels, dim, data: values } = await readFeatureFile(data);
+  const features = matrix(names.length, dim, values);
+  const table = { names, ...(labels ? { labels } : {}), features };
+  if (images === undefined) return table;
+  const dataset = await openDataset(images);
+  const rows = new Map(Array.from({ length: dataset.length }, (_, i) => [dataset.sampleName(i), i]));
+  const indexOf = (row: number): number => {
+    const index = rows.get(names[row] as string);
+    if (index !== undefined) return index;
+    throw new CommandError(
+      `${images} has no image ${names[row]}, which ${data} names; give the folder that was embedded`,
+    );
+  };
+  return { ...table, picture: (row, size) => centerSquare(dataset, indexOf(row), size) };
+}
+
+function isFeatureFile(data: string): boolean {
+  return (
+    FEATURE_ENDINGS.includes(extname(data).toLowerCase()) &&
+    statSync(data, { throwIfNoEntry: false })?.isDirectory() !== true
+  );
 }

@@ -1,6 +1,7 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addAttention } from "./attention.js";
 import { addBench } from "./bench.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
@@ -8,10 +9,12 @@ import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
 import { addRecipes } from "./list-recipes.js";
+import { addMap } from "./map.js";
 import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
+import { addSearch } from "./search.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
@@ -21,6 +24,9 @@ const commands = [
   addRecipes,
   addEvaluate,
   addEmbed,
+  addSearch,
+  addMap,
+  addAttention,
   addExport,
   addReport,
   addReplay,

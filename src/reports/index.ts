@@ -1,6 +1,7 @@
 /** @file Public API of `reports/`: plain data in; tables, charts, progress, `report.html`, TensorBoard files out. */
 
 export * from "./charts.js";
+export * from "./embedding-map.js";
 export * from "./events.js";
 export * from "./format.js";
 export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";

@@ -5,7 +5,12 @@ import { explainError } from "../files.js";
 import { JsonLinesFeatures, readJsonLinesFeatures } from "./feature-json-lines.js";
 import { NpyFeatures, readNpyFeatures } from "./feature-npy.js";
 import { ParquetFeatures, readParquetFeatures } from "./feature-parquet.js";
-import { FeatureFileError, type FeatureTable, type FeatureWriter, type FeatureWriterOptions } from "./feature-table.js";
+import {
+  FeatureFileError,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
 
 interface Format {
   create(path: string, options: FeatureWriterOptions): Promise<FeatureWriter>;
@@ -24,7 +29,10 @@ export const FEATURE_ENDINGS: readonly string[] = Object.keys(formats);
 function formatOf(path: string): Format {
   const format = formats[extname(path).toLowerCase()];
   if (format) return format;
-  throw new FeatureFileError(path, `the ending says how features are stored: give one of ${FEATURE_ENDINGS.join(", ")}`);
+  throw new FeatureFileError(
+    path,
+    `the ending says how features are stored: give one of ${FEATURE_ENDINGS.join(", ")}`,
+  );
 }
 
 /** @throws FeatureFileError when the ending is none of those known. */

@@ -4,7 +4,13 @@ import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { z } from "zod";
 import { AtomicFile } from "../files.js";
-import { FeatureFileError, type FeatureRows, type FeatureTable, type FeatureWriter, type FeatureWriterOptions } from "./feature-table.js";
+import {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
 
 /** As many digits as tell any two float32 numbers apart. */
 const DIGITS = 9;
@@ -39,21 +45,31 @@ export class JsonLinesFeatures implements FeatureWriter {
   }
 }
 
-const lineSchema = z.object({ name: z.string(), label: z.string().optional(), features: z.array(z.number()).min(1) });
+const lineSchema = z.object({
+  name: z.string(),
+  label: z.string().optional(),
+  features: z.array(z.number()).min(1),
+});
 
 export async function readJsonLinesFeatures(path: string): Promise<FeatureTable> {
   const names: string[] = [];
   const labels: string[] = [];
   const rows: Float32Array[] = [];
   let number = 0;
-  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of createInterface({
+    input: createReadStream(path),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  })) {
     number++;
     if (line.trim() === "") continue;
     const found = lineSchema.safeParse(parsed(line)).data;
     const dim = rows[0]?.length ?? found?.features.length;
     if (!found || found.features.length !== dim) {
       const expected = `{"name":…,"features":[${dim === undefined ? "…" : `${dim} numbers`}]}`;
-      throw new FeatureFileError(path, `line ${number} is ${JSON.stringify(line.slice(0, 60))}, expected ${expected}`);
+      throw new FeatureFileError(
+        path,
+        `line ${number} is ${JSON.stringify(line.slice(0, 60))}, expected ${expected}`,
+      );
     }
     names.push(found.name);
     if (found.label !== undefined) labels.push(found.label);

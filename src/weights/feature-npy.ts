@@ -2,7 +2,13 @@
 
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { writeFileAtomic } from "../files.js";
-import { FeatureFileError, type FeatureRows, type FeatureTable, type FeatureWriter, type FeatureWriterOptions } from "./feature-table.js";
+import {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
 import { NpyWriter, readNpy } from "./npy.js";
 
 const stemOf = (path: string): string => path.slice(0, -".npy".length);
@@ -74,7 +80,10 @@ export async function readNpyFeatures(path: string): Promise<FeatureTable> {
   const column = (file: string): string[] => {
     const values = readLines(file);
     if (values.length === rows) return values;
-    throw new FeatureFileError(path, `it has ${rows} rows and ${file} ${values.length} lines; embed the images again`);
+    throw new FeatureFileError(
+      path,
+      `it has ${rows} rows and ${file} ${values.length} lines; embed the images again`,
+    );
   };
   if (!existsSync(namesOf(path))) {
     throw new FeatureFileError(path, `${namesOf(path)}, which names its rows, is missing; put it beside it`);

@@ -3,7 +3,13 @@
 import { asyncBufferFromFile, parquetReadObjects, type SchemaElement } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { AtomicFile } from "../files.js";
-import { FeatureFileError, type FeatureRows, type FeatureTable, type FeatureWriter, type FeatureWriterOptions } from "./feature-table.js";
+import {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
 
 /** Rows that are written at once: a reader takes a group as a whole. */
 const GROUP_ROWS = 4096;

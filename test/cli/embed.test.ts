@@ -169,7 +169,11 @@ describe("embed", () => {
   });
 
   it.each([
-    ["another ending", ["--out", at("features.csv")], /features\.csv: .*give one of \.npy, \.parquet, \.jsonl/],
+    [
+      "another ending",
+      ["--out", at("features.csv")],
+      /features\.csv: .*give one of \.npy, \.parquet, \.jsonl/,
+    ],
     [
       "a folder that is not there",
       ["--out", at("no", "x.npy")],
