@@ -33,7 +33,7 @@ if (!source)
 const here = (name) => fileURLToPath(new URL(`peer/${name}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "embed-bench-"));
 
-/** Runs a program; its last line of stdout is {"imagesPerSecond", "peakMemoryMB", "feature"}. */
+/** Runs a program; its last line of stdout is {"imagesPerSecond", "cpuMilliseconds", "peakMemoryMB", "feature"}. */
 function run(command, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -79,9 +79,9 @@ try {
     for (const name of chosen) {
       const result = await run(...programs[name]);
       results[name].push(result);
-      const { imagesPerSecond, peakMemoryMB } = result;
+      const { imagesPerSecond, cpuMilliseconds, peakMemoryMB } = result;
       console.log(
-        `${name.padEnd(16)} ${imagesPerSecond.toFixed(2)} images/s, peak ${peakMemoryMB.toFixed(0)} MB`,
+        `${name.padEnd(16)} ${imagesPerSecond.toFixed(2)} images/s, ${cpuMilliseconds.toFixed(0)} ms of CPU each, peak ${peakMemoryMB.toFixed(0)} MB`,
       );
     }
   }
@@ -91,6 +91,8 @@ try {
     name,
     best: best(name),
     all: results[name].map(({ imagesPerSecond }) => imagesPerSecond),
+    // Of all threads: what other programs leave of the machine changes it less than the speed.
+    cpuMilliseconds: Math.min(...results[name].map(({ cpuMilliseconds }) => cpuMilliseconds)),
     peakMemoryMB: Math.max(...results[name].map(({ peakMemoryMB }) => peakMemoryMB)),
     speedOfOurs: best(chosen[0]) / best(name),
     difference: Math.max(...feature(name).map((value, i) => Math.abs(value - feature(chosen[0])[i]))),

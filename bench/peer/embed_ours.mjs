@@ -8,13 +8,16 @@ import { loadEncoder } from "../../dist/weights/index.js";
 const [folder, batch] = process.argv.slice(2);
 const encoder = await loadEncoder(join(folder, "encoder"));
 const dataset = await openImages(join(folder, "images"), encoder);
-let [start, count, feature] = [0, 0, undefined];
+let [start, cpu, count, feature] = [0, process.cpuUsage(), 0, undefined];
 for await (const { data, names } of embedImages(dataset, encoder, { device: "cpu", batch: Number(batch) })) {
   if (feature) count += names.length;
   else {
     feature = Array.from(data.subarray(0, encoder.config.embedDim));
     start = performance.now();
+    cpu = process.cpuUsage();
   }
 }
 const imagesPerSecond = (1000 * count) / (performance.now() - start);
-console.log(JSON.stringify({ imagesPerSecond, peakMemoryMB: peakMemory() / 1e6, feature }));
+const { user, system } = process.cpuUsage(cpu);
+const cpuMilliseconds = (user + system) / 1000 / count;
+console.log(JSON.stringify({ imagesPerSecond, cpuMilliseconds, peakMemoryMB: peakMemory() / 1e6, feature }));

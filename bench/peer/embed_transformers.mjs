@@ -13,14 +13,17 @@ const extract = await pipeline("image-feature-extraction", "encoder", { dtype: "
 const paths = readdirSync(join(folder, "images"))
   .sort()
   .map((name) => join(folder, "images", name));
-let [start, count, feature] = [0, 0, undefined];
+let [start, cpu, count, feature] = [0, process.cpuUsage(), 0, undefined];
 for (let i = 0; i < paths.length; i += batch) {
   const features = await extract(paths.slice(i, i + batch), { pool: true });
   if (feature) count += features.dims[0];
   else {
     feature = Array.from(features.data.slice(0, features.dims[1]));
     start = performance.now();
+    cpu = process.cpuUsage();
   }
 }
 const imagesPerSecond = (1000 * count) / (performance.now() - start);
-console.log(JSON.stringify({ imagesPerSecond, peakMemoryMB: peakMemory() / 1e6, feature }));
+const { user, system } = process.cpuUsage(cpu);
+const cpuMilliseconds = (user + system) / 1000 / count;
+console.log(JSON.stringify({ imagesPerSecond, cpuMilliseconds, peakMemoryMB: peakMemory() / 1e6, feature }));
