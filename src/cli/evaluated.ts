@@ -14,12 +14,14 @@ export function unseenSeed(seed: number): number {
 
 const PROGRESS_SECONDS = 5;
 
-/** Lines on stderr, one per stage and one every few seconds of it. */
+/** Lines on stderr, one per stage, and one every few seconds in which it got on. */
 export function evaluationProgress(label: string): (text: string, fraction: number) => void {
-  let [last, time] = ["", 0];
+  let [lastText, lastShown, time] = ["", "", 0];
   return (text, fraction) => {
-    if (text === last && performance.now() - time < 1000 * PROGRESS_SECONDS) return;
-    [last, time] = [text, performance.now()];
-    process.stderr.write(`${label}: ${text} (${Math.round(100 * fraction)} %)\n`);
+    const shown = `${label}: ${text} (${Math.round(100 * fraction)} %)\n`;
+    const isSoon = performance.now() - time < 1000 * PROGRESS_SECONDS;
+    if (shown === lastShown || (text === lastText && isSoon)) return;
+    [lastText, lastShown, time] = [text, shown, performance.now()];
+    process.stderr.write(shown);
   };
 }

@@ -28,15 +28,14 @@ export function featureChoiceName({ blocks, patches }: FeatureChoice): string {
 
 /** @throws EvaluationError when the text names no choice. */
 export function parseFeatureChoice(text: string): FeatureChoice {
-  const match = /^(?:cls(?::([1-9]\d*))?)?(?:(^|\+)(mean))?$/.exec(text.trim());
-  const blocks = text.trim().startsWith("cls") ? Number(match?.[1] ?? 1) : 0;
-  const patches = match?.[3] !== undefined;
-  if (!match || (blocks === 0 && !patches)) {
+  const match = /^(?:cls(?::([1-9]\d*))?(\+mean)?|mean)$/.exec(text.trim());
+  if (!match) {
     throw new EvaluationError(
       `"${text}" names no features: expected cls, mean, cls+mean, or cls:N and cls:N+mean for the last N blocks`,
     );
   }
-  return { blocks, patches };
+  if (match[0] === "mean") return { blocks: 0, patches: true };
+  return { blocks: Number(match[1] ?? 1), patches: match[2] !== undefined };
 }
 
 /** Where the choices' columns are in one matrix that serves all of them. */
