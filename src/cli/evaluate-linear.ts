@@ -29,7 +29,7 @@ import {
 } from "./classification.js";
 import { evaluationProgress } from "./evaluated.js";
 import { positiveNumber, wholeNumber } from "./options.js";
-import { printResult } from "./output.js";
+import { printResult, printWarning } from "./output.js";
 
 interface LinearFlags extends ClassificationFlags {
   readonly protocol: LinearProtocolName;
@@ -52,7 +52,7 @@ export function addEvaluateLinear(evaluate: Command): void {
     .addOption(
       new Option(
         "--protocol <name>",
-        "paper: AdamW, 4 learning rates; ibot: SGD, 45 learning rates, 2 weight decays; dinov2: SGD, 13 learning rates",
+        "paper: AdamW, 6 learning rates; ibot: SGD, 45 learning rates, 2 weight decays; dinov2: SGD, 13 learning rates",
       )
         .choices(LINEAR_PROTOCOLS)
         .default("paper"),
@@ -110,11 +110,25 @@ Examples:
       });
       if (records.length === 0) warnOfData(train, test, record);
       if (flags.run !== undefined) appendClassification(flags.run, record);
+      warnOfEdge(record);
       records.push(record);
     }
     const own = records.at(-1) as LinearRecord;
     printResult(flags.json, { ...headline(own), records }, textOf(records));
   });
+}
+
+/** Says when the sweep may end too early: the best of its learning rates is its first or last one. */
+function warnOfEdge({ encoder, chosen, settings, protocol }: LinearRecord): void {
+  const rates = settings.map(({ learningRate }) => learningRate);
+  const ends = { smallest: Math.min(...rates), largest: Math.max(...rates) };
+  for (const [end, rate] of Object.entries(ends)) {
+    if (chosen?.learningRate !== rate || ends.smallest === ends.largest) continue;
+    printWarning(
+      `${encoder}: the chosen learning rate, ${formatCompact(rate)}, is the ${end} of protocol ${protocol}: a better one may lie ` +
+        "outside; try --standardize, or another --protocol",
+    );
+  }
 }
 
 function featureChoices(text: string): FeatureChoice[] {
