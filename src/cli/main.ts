@@ -7,6 +7,7 @@ import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
+import { addImport } from "./import.js";
 import { addRecipes } from "./list-recipes.js";
 import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
@@ -22,6 +23,7 @@ const commands = [
   addEvaluate,
   addEmbed,
   addExport,
+  addImport,
   addReport,
   addReplay,
   addBench,

@@ -128,9 +128,11 @@ function readContents(file: ByteSource): Contents {
 function whatElse(start: Uint8Array): string {
   const text = Buffer.from(start).toString("latin1");
   if (start.length === 0) return "it is empty";
-  if (text.startsWith("version https://git-lfs")) return "it is a pointer of Git LFS (`git lfs pull` gets the file)";
+  if (text.startsWith("version https://git-lfs"))
+    return "it is a pointer of Git LFS (`git lfs pull` gets the file)";
   if (/^\s*<(!doctype|html|\?xml)/i.test(text)) return "it is a web page, not the file it is named after";
-  if (text.slice(257, 262) === "ustar") return "it is a tar archive (torch before 0.1.10 wrote some; none is read)";
+  if (text.slice(257, 262) === "ustar")
+    return "it is a tar archive (torch before 0.1.10 wrote some; none is read)";
   return `it begins with ${quoted(text.slice(0, 8))}`;
 }
 
@@ -140,7 +142,9 @@ function readZip(file: ByteSource): Contents {
   const pickles = [...archive.entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length > 1) {
-    throw new FormatError(`it is a zip archive with ${pickles.length} entries */data.pkl, expected one: not of torch.save`);
+    throw new FormatError(
+      `it is a zip archive with ${pickles.length} entries */data.pkl, expected one: not of torch.save`,
+    );
   }
   const root = pickle.slice(0, -"data.pkl".length);
   const entry = (name: string) => {
@@ -236,7 +240,9 @@ function readLegacy(file: ByteSource): Contents {
   for (const key of keys) {
     const known = typeof key === "string" ? sizes.get(key) : undefined;
     if (typeof key !== "string" || !known || storages.has(key)) {
-      throw new FormatError(`its list of storages has ${quoted(String(key))}, which no tensor uses, or has it twice`);
+      throw new FormatError(
+        `its list of storages has ${quoted(String(key))}, which no tensor uses, or has it twice`,
+      );
     }
     const count = Number(new DataView(readBytes(file, position, 8).buffer).getBigInt64(0, true));
     if (count !== known.size) {

@@ -59,7 +59,8 @@ function tensor(
 function typedTensor(args: readonly PickleValue[]): TorchTensor {
   const type = args[6];
   const name = type instanceof PickleGlobal ? type.type.replace(/^torch\./, "") : "";
-  if (!torchDtypes.includes(name)) throw new FormatError("its pickle makes a tensor of a type that is none of torch's");
+  if (!torchDtypes.includes(name))
+    throw new FormatError("its pickle makes a tensor of a type that is none of torch's");
   return tensor(args, name);
 }
 

@@ -88,9 +88,13 @@ export class TorchTensor extends PickleObject {
     const { dtype, offset, shape, strides } = layout;
     const available = Math.floor(storage.byteLength / itemSize(dtype));
     const what = `a tensor [${shape.slice(0, 8).join(", ")}] with strides [${strides.slice(0, 8).join(", ")}] at ${offset}`;
-    const isWhole = [offset, ...shape, ...strides].every((value) => Number.isSafeInteger(value) && value >= 0);
+    const isWhole = [offset, ...shape, ...strides].every(
+      (value) => Number.isSafeInteger(value) && value >= 0,
+    );
     if (!isWhole || shape.length !== strides.length || shape.length > MAX_RANK) {
-      throw new FormatError(`its pickle has ${what}, expected as many strides as sizes, and whole numbers from 0`);
+      throw new FormatError(
+        `its pickle has ${what}, expected as many strides as sizes, and whole numbers from 0`,
+      );
     }
     let count: number;
     try {
@@ -127,11 +131,17 @@ function isContiguous({ shape, strides }: TorchTensorLayout): boolean {
  * @param bytes Those of the whole storage. @param bigEndian Their order.
  * @throws FormatError when the element type has no counterpart, or the storage is shorter than it was said to be.
  */
-export function readTorchTensor({ storage, layout }: TorchTensor, bytes: ByteSource, bigEndian: boolean): HostTensor {
+export function readTorchTensor(
+  { storage, layout }: TorchTensor,
+  bytes: ByteSource,
+  bigEndian: boolean,
+): HostTensor {
   const { shape, offset } = layout;
   const dtype = readable[layout.dtype];
   if (dtype === undefined) {
-    throw new FormatError(`it has the element type ${layout.dtype}, expected one of ${Object.keys(readable).join(", ")}`);
+    throw new FormatError(
+      `it has the element type ${layout.dtype}, expected one of ${Object.keys(readable).join(", ")}`,
+    );
   }
   const item = bytesPerElement(dtype);
   const count = elementCount(shape);

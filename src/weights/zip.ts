@@ -250,7 +250,8 @@ function methodOf(number: number): ZipEntry["method"] | undefined {
 
 function wholeNumber(data: DataView, at: number): number {
   const value = Number(data.getBigUint64(at, true));
-  if (!Number.isSafeInteger(value)) throw new FormatError(`it holds the size ${value}, expected one below 2^53`);
+  if (!Number.isSafeInteger(value))
+    throw new FormatError(`it holds the size ${value}, expected one below 2^53`);
   return value;
 }
 

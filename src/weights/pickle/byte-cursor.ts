@@ -28,7 +28,9 @@ export class ByteCursor {
   /** The next bytes, a copy. @throws FormatError when there are fewer. */
   take(length: number): Uint8Array<ArrayBuffer> {
     const bytes =
-      length > WINDOW_BYTES ? readBytes(this.source, this.position, length) : this.#peek(length).slice(0, length);
+      length > WINDOW_BYTES
+        ? readBytes(this.source, this.position, length)
+        : this.#peek(length).slice(0, length);
     this.position += length;
     return bytes;
   }
@@ -42,7 +44,8 @@ export class ByteCursor {
   line(): string {
     const bytes: number[] = [];
     for (let value = this.byte(); value !== 0x0a; value = this.byte()) {
-      if (bytes.push(value) > LONGEST_LINE) throw new FormatError(`a line has more than ${LONGEST_LINE} bytes`);
+      if (bytes.push(value) > LONGEST_LINE)
+        throw new FormatError(`a line has more than ${LONGEST_LINE} bytes`);
     }
     return Buffer.from(bytes).toString("latin1");
   }

@@ -9,7 +9,9 @@ const MAX_LONG_BYTES = 1024;
 export function decodeLong(bytes: Uint8Array): number | bigint {
   if (bytes.length === 0) return 0;
   if (bytes.length > MAX_LONG_BYTES) {
-    throw new FormatError(`its pickle has an integer of ${bytes.length} bytes, expected at most ${MAX_LONG_BYTES}`);
+    throw new FormatError(
+      `its pickle has an integer of ${bytes.length} bytes, expected at most ${MAX_LONG_BYTES}`,
+    );
   }
   const hex = Buffer.from(bytes).reverse().toString("hex");
   return shortest(BigInt.asIntN(8 * bytes.length, BigInt(`0x${hex}`)));

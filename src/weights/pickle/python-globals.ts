@@ -53,7 +53,8 @@ class NumpyDtype extends PickleObject {
 
 /** A NumPy scalar as a number where it is one. */
 function scalar(dtype: PickleValue, bytes: PickleValue): PickleValue {
-  if (!(dtype instanceof NumpyDtype) || !(bytes instanceof Uint8Array)) return new PickleObject("numpy scalar");
+  if (!(dtype instanceof NumpyDtype) || !(bytes instanceof Uint8Array))
+    return new PickleObject("numpy scalar");
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const read = scalars[dtype.code.slice(1)];
   if (!read || bytes.length !== read.size) return new PickleObject(`numpy scalar ${dtype.code}`);

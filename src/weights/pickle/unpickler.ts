@@ -130,7 +130,8 @@ class Machine {
 
   set(pairs: readonly PickleValue[]): void {
     const map = this.top();
-    if (!(map instanceof Map)) throw new FormatError("its pickle sets a key of something that is no dictionary");
+    if (!(map instanceof Map))
+      throw new FormatError("its pickle sets a key of something that is no dictionary");
     setPairs(map, pairs);
   }
 
@@ -149,7 +150,8 @@ class Machine {
   }
 
   persistent(reference: PickleValue): void {
-    if (!this.options.load) throw new FormatError("its pickle refers to data outside of it, and there are none");
+    if (!this.options.load)
+      throw new FormatError("its pickle refers to data outside of it, and there are none");
     this.push(this.options.load(reference));
   }
 
@@ -334,7 +336,9 @@ const operations: ReadonlyMap<number, Operation> = new Map<number, Operation>([
       const named = m.pop();
       const args = m.pop();
       if (!(named instanceof Map) || named.size > 0) {
-        throw new FormatError("its pickle makes an object with named arguments, which none of those read takes");
+        throw new FormatError(
+          "its pickle makes an object with named arguments, which none of those read takes",
+        );
       }
       m.call(m.pop(), args);
     },
