@@ -24,6 +24,7 @@ interface ImportFlags {
   readonly epsilon?: number;
   readonly interpolation?: InterpolationName;
   readonly features?: FeatureKind;
+  readonly normalization?: "imagenet" | "file";
   readonly label?: string;
   readonly onnx?: boolean;
   readonly overwrite?: boolean;
@@ -55,6 +56,12 @@ export function addImport(program: Command): void {
     .addOption(
       new Option("--features <kind>", "feature to use when none is asked for").choices(["cls", "mean"]),
     )
+    .addOption(
+      new Option(
+        "--normalization <whose>",
+        "mean and deviation that its images have: ImageNet's (default), or as the files beside the weights say",
+      ).choices(["imagenet", "file"]),
+    )
     .option("--label <text>", "label in tables")
     .option("--onnx", "write onnx/model.onnx too (`export` does it later)")
     .option("--overwrite", "replace an encoder that is in the folder");
@@ -71,7 +78,7 @@ Then:
   inbetween embed ./photos --encoder encoders/dino --out photos.npy`,
   );
   command.action(async (path: string, flags: ImportFlags) => {
-    const { out, family, part, heads, epsilon, interpolation, features, label } = flags;
+    const { out, family, part, heads, epsilon, interpolation, features, label, normalization } = flags;
     const { encoder, report } = await importEncoder(path, {
       family,
       part,
@@ -80,6 +87,7 @@ Then:
       interpolation: interpolation && positionInterpolations[interpolation],
       feature: features,
       label,
+      normalization,
     });
     for (const warning of report.warnings) printWarning(warning);
     process.stderr.write(describe(report));
@@ -128,7 +136,7 @@ const MOST_GROUPS = 8;
 function grouped(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) {
-    const start = name.split(".").slice(0, 2).join(".");
+    const start = /^((state_dict|module|model)\.)*[^.]*/.exec(name)?.[0] ?? name;
     counts.set(start, (counts.get(start) ?? 0) + 1);
   }
   const groups = [...counts].map(([start, count]) => (count === 1 ? start : `${start} (${count})`));

@@ -9,6 +9,12 @@ import type { FamilyName } from "./families/index.js";
 import { type LocatedEncoder, listed, locateEncoder } from "./families/locate.js";
 import { type HostTensor, toFloat32 } from "./host-tensor.js";
 import { type ArchitectureOverrides, inferArchitecture } from "./infer-architecture.js";
+import {
+  isImagenet,
+  type Normalization,
+  statedNormalization,
+  withImagenetNormalization,
+} from "./normalization.js";
 import { openCheckpoint } from "./open-checkpoint.js";
 import type { TensorSource } from "./tensor-source.js";
 
@@ -21,6 +27,11 @@ export interface ImportOptions extends ArchitectureOverrides {
   readonly feature?: FeatureKind | undefined;
   /** Label in tables. */
   readonly label?: string | undefined;
+  /**
+   * How the source's images are normalised: as ImageNet's (default), or as the files beside its weights say; the
+   * projection of patches then takes up the difference.
+   */
+  readonly normalization?: "imagenet" | "file" | undefined;
 }
 
 /** What became of a file's tensors. */
@@ -61,7 +72,7 @@ export interface ImportedEncoder {
  *   TorchFileError when a file is damaged, or wants to run code.
  */
 export async function importEncoder(path: string, options: ImportOptions = {}): Promise<ImportedEncoder> {
-  const { source, files, config } = await openCheckpoint(path);
+  const { source, files, config, preprocessor } = await openCheckpoint(path);
   try {
     if (config && Object.hasOwn(config, CONFIG_KEY)) return await importOurs(path, files, source, options);
     const located = locateEncoder(source, config, options);
@@ -79,13 +90,15 @@ export async function importEncoder(path: string, options: ImportOptions = {}): 
     const converted: Record<string, number> = {};
     const stored = await readWeights(source, located, expectedShapes(architecture), converted);
     const weights = registerRows > 0 ? withRegisterPositions(stored, architecture, registerRows) : stored;
-    const encoder: Encoder = {
+    const imported: Encoder = {
       config: architecture,
       weights,
       label: options.label ?? `${family.title} (${basename(path)})`,
       trained: options.feature ?? (architecture.classToken ? family.feature : "mean"),
       origin: { method: family.title },
     };
+    const stated = statedNormalization(preprocessor, config);
+    const { encoder, warnings } = normalized(imported, stated, options.normalization, source.path);
     const renamed = [...located.ingredients].filter(([to, from]) => from.length > 1 || from[0] !== to);
     const report: ImportReport = {
       family: family.name,
@@ -94,7 +107,7 @@ export async function importEncoder(path: string, options: ImportOptions = {}): 
       format: source.format,
       sources: files,
       assumed,
-      warnings: [],
+      warnings,
       taken: Object.keys(weights),
       renamed: renamed.map(([to, from]) => ({ from, to })),
       converted,
@@ -105,6 +118,27 @@ export async function importEncoder(path: string, options: ImportOptions = {}): 
   } finally {
     await source.close();
   }
+}
+
+/** Takes up the source's normalisation when that is asked for, and else says when it is another. */
+function normalized(
+  encoder: Encoder,
+  stated: Normalization | undefined,
+  wanted: ImportOptions["normalization"],
+  path: string,
+): { readonly encoder: Encoder; readonly warnings: readonly string[] } {
+  if (wanted === "file") {
+    if (stated) return { encoder: withImagenetNormalization(encoder, stated), warnings: [] };
+    throw new EncoderError(
+      `${path}: nothing beside it says how its images are normalised, expected image_mean and image_std in preprocessor_config.json`,
+    );
+  }
+  if (!stated || isImagenet(stated) || wanted === "imagenet") return { encoder, warnings: [] };
+  const warning =
+    `the files beside the weights say that images are normalised by mean ${stated.mean.join(", ")} and deviation ` +
+    `${stated.std.join(", ")}; ImageNet's are assumed (the published DINO folder of transformers is known to be wrong): ` +
+    "--normalization file takes theirs, --normalization imagenet silences this";
+  return { encoder, warnings: [warning] };
 }
 
 /** A folder of ours says all about itself. */

@@ -145,21 +145,25 @@ function headCount({ path, family, source, overrides }: InferenceInput, embedDim
 
 function layerNormEpsilon({ path, family, source, overrides }: InferenceInput): Known<number> {
   const { epsilon } = overrides;
-  if (epsilon !== undefined) return { value: epsilon, from: `epsilon ${epsilon}, as asked for` };
+  if (epsilon !== undefined) return { value: epsilon, from: `epsilon ${short(epsilon)}, as asked for` };
   if (family.epsilon !== undefined) {
-    return { value: family.epsilon, from: `epsilon ${family.epsilon}, as in ${family.title}'s code` };
+    return { value: family.epsilon, from: `epsilon ${short(family.epsilon)}, as in ${family.title}'s code` };
   }
   const configured = source?.layer_norm_eps;
   if (typeof configured === "number")
-    return { value: configured, from: `epsilon ${configured}, by config.json` };
+    return { value: configured, from: `epsilon ${short(configured)}, by config.json` };
   if (source) {
     const value = /^dinov2/.test(family.modelType ?? "") ? 1e-6 : 1e-12;
-    return { value, from: `epsilon ${value}, transformers' default` };
+    return { value, from: `epsilon ${short(value)}, transformers' default` };
   }
   throw new EncoderError(
     `${path}: the epsilon of the layer norms cannot be read from tensors, and there is no config.json; give it with ` +
       "--epsilon",
   );
+}
+
+function short(value: number): string {
+  return value < 1e-3 ? value.toExponential() : String(value);
 }
 
 /** timm's config.json may hold arguments of the model. */

@@ -12,6 +12,7 @@ import type { SourceTensor, TensorSource } from "./tensor-source.js";
 import { openTorchFile } from "./torch-file.js";
 
 const CONFIG = "config.json";
+const PREPROCESSOR = "preprocessor_config.json";
 const INDEX_SUFFIX = ".index.json";
 const MAX_JSON_BYTES = 64 << 20;
 /** In the order in which a folder is searched. */
@@ -25,10 +26,12 @@ const weightFile = /\.(safetensors|pth|pt|bin|ckpt|pth\.tar)$/i;
 
 export interface OpenCheckpoint {
   readonly source: TensorSource;
-  /** Paths of what was read. */
+  /** Paths of the weights. */
   readonly files: readonly string[];
   /** The config.json beside the weights. */
   readonly config: SourceConfig | undefined;
+  /** The preprocessor_config.json beside the weights. */
+  readonly preprocessor: SourceConfig | undefined;
 }
 
 /**
@@ -37,14 +40,15 @@ export interface OpenCheckpoint {
  */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
   const file = weightsPath(path);
-  const configPath = join(dirname(file), CONFIG);
-  const config = existsSync(configPath) ? readJson(configPath) : undefined;
-  const beside = config ? [configPath] : [];
+  const [config, preprocessor] = [CONFIG, PREPROCESSOR].map((name) => {
+    const beside = join(dirname(file), name);
+    return existsSync(beside) ? readJson(beside) : undefined;
+  });
   if (!file.endsWith(INDEX_SUFFIX)) {
-    return { source: await openFile(file), files: [file, ...beside], config };
+    return { source: await openFile(file), files: [file], config, preprocessor };
   }
   const { source, files } = await openShards(file);
-  return { source, files: [file, ...files, ...beside], config };
+  return { source, files: [file, ...files], config, preprocessor };
 }
 
 function weightsPath(path: string): string {

@@ -1,6 +1,11 @@
 /** @file Files of torch.save built byte by byte, so that tests can build wrong ones. */
 
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
+import { expect } from "vitest";
+import { openTorchFile, TorchFileError, toFloat32 } from "#src/weights/index.js";
+import { temporaryFolder } from "./helpers.js";
 
 export interface ZipPart {
   readonly name: string;
@@ -170,4 +175,34 @@ export function torchZip(
 ): Buffer {
   const { wide = false, ...part } = options;
   return zip([{ name: "archive/data.pkl", data, ...part }, ...more], wide);
+}
+
+/** A file that is gone after the test. */
+export function write(bytes: Uint8Array): string {
+  const path = join(temporaryFolder(), "file.pth");
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** The message of the named error that opening, or reading all tensors, ends with. */
+export async function refusal(bytes: Uint8Array): Promise<string> {
+  try {
+    await readAll(bytes);
+  } catch (error) {
+    expect(error).toBeInstanceOf(TorchFileError);
+    expect((error as Error).message).toContain("file.pth: ");
+    return (error as Error).message;
+  }
+  return "nothing: it was read";
+}
+
+/** All tensors of a file. */
+export async function readAll(bytes: Uint8Array): Promise<Record<string, number[]>> {
+  await using file = openTorchFile(write(bytes));
+  const all: Record<string, number[]> = {};
+  for (const name of file.names) {
+    const tensor = await file.read(name);
+    all[name] = tensor.dtype === "float32" ? [...toFloat32(tensor)] : [];
+  }
+  return all;
 }

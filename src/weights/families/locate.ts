@@ -68,7 +68,7 @@ export function locateEncoder(
     family,
     alternatives: alternatives.map(({ name }) => name),
     ...place,
-    ...ingredients(source, family, place.prefix),
+    ...ingredients(source, family, place.prefix, first),
   };
 }
 
@@ -118,7 +118,7 @@ function whatIsThere(source: TensorSource, config: SourceConfig | undefined): st
 }
 
 /** Sorts a file's tensors into ours and others. */
-function ingredients(source: TensorSource, family: Family, prefix: string) {
+function ingredients(source: TensorSource, family: Family, prefix: string, recognised: Family | undefined) {
   const ourName = namesBack(family.layout.names);
   const found = new Map<string, string[]>();
   const wholes = new Map<string, number>();
@@ -148,9 +148,11 @@ function ingredients(source: TensorSource, family: Family, prefix: string) {
     wholes.set(ours.name, ours.parts);
   }
   if (unknown.length > 0) {
+    const other = recognised && recognised !== family ? recognised : undefined;
     throw new EncoderError(
-      `${source.path}: the encoder has tensors that change what it computes and that no architecture here has: ` +
-        `${listed(unknown)}`,
+      `${source.path}: the encoder has tensors that change what it computes and that ${family.title} (${family.name}) ` +
+        `as it is read here does not have: ${listed(unknown)}` +
+        (other ? `; it looks like ${other.title}: --family ${other.name}` : ""),
     );
   }
   for (const [name, parts] of found) {

@@ -50,10 +50,10 @@ const escapes: Readonly<Record<string, string>> = {
 export function unescapeString(text: string): string {
   const inside = /^(['"])(.*)\1$/s.exec(text.trim())?.[2];
   if (inside === undefined) throw new FormatError(`its pickle has the string ${quoted(text)} without quotes`);
-  return inside.replace(/\\(x[\da-f]{2}|[0-7]{1,3}|.)/gis, (_, escape: string) => {
-    if (/^x[\da-f]{2}$/i.test(escape)) return String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-    if (/^[0-7]/.test(escape)) return String.fromCharCode(Number.parseInt(escape, 8));
-    return escapes[escape] ?? escape;
+  return inside.replace(/\\(x[\da-f]{2}|[0-7]{1,3}|.)/gis, (_, code: string) => {
+    if (/^x[\da-f]{2}$/i.test(code)) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
+    if (/^[0-7]/.test(code)) return String.fromCharCode(Number.parseInt(code, 8));
+    return escapes[code] ?? code;
   });
 }
 
