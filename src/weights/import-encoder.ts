@@ -1,6 +1,6 @@
 /** @file Encoders from the files of others: PyTorch and safetensors, in the layouts of `families/`. */
 
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import type { VisionTransformerConfig } from "../models/index.js";
 import { type Encoder, EncoderError, expectedShapes, type FeatureKind, weightOf } from "./encoder.js";
 import { CONFIG_KEY } from "./encoder-config.js";
@@ -154,7 +154,7 @@ async function importOurs(
       `${path}: the folder was written by inbetween, and "${given[0]}" cannot be changed in it`,
     );
   }
-  const loaded = await loadEncoder(path);
+  const loaded = await loadEncoder(dirname(files[0] ?? path));
   const encoder = { ...loaded, ...(label ? { label } : {}), ...(feature ? { trained: feature } : {}) };
   const report: ImportReport = {
     family: "inbetween",
