@@ -57,7 +57,7 @@ describe("import", () => {
     );
     expect(stderr).toMatch(/safetensors: hf-vit-mae, encoder\n/);
     expect(stderr).toMatch(/4 heads, by config\.json\n/);
-    expect(stderr).toMatch(/taken: 28 tensors, 28 of them renamed\n/);
+    expect(stderr).toMatch(/taken: 30 tensors, 30 of them renamed\n/);
     expect(stderr).toMatch(/left over: decoder \(\d+\)\n/);
     expect(stderr).toMatch(/missing: none\n/);
   });
