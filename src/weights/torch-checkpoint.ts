@@ -1,7 +1,6 @@
 /** @file The tensors of a checkpoint, whatever they are nested in, under dotted names. */
 
-import { FormatError, quoted } from "./format-error.js";
-import { PickleGlobal, PickleObject, type PickleValue } from "./pickle/index.js";
+import { FormatError, PickleGlobal, PickleObject, type PickleValue, quoted } from "../pickle/index.js";
 import { TorchTensor } from "./torch-tensor.js";
 
 export type Facts = ReadonlyMap<string, string | number | boolean>;

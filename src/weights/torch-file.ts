@@ -4,10 +4,19 @@
  */
 
 import { explainError, systemErrorCode } from "../files.js";
-import { ByteRange, type ByteSource, FileBytes, readBytes } from "./byte-source.js";
-import { FormatError, quoted } from "./format-error.js";
+import {
+  ByteCursor,
+  ByteRange,
+  type ByteSource,
+  FileBytes,
+  FormatError,
+  finder,
+  type PickleValue,
+  quoted,
+  readBytes,
+  unpickle,
+} from "../pickle/index.js";
 import type { HostTensor } from "./host-tensor.js";
-import { ByteCursor, finder, type PickleValue, unpickle } from "./pickle/index.js";
 import type { SourceTensor, TensorSource } from "./tensor-source.js";
 import { type Facts, flattenCheckpoint } from "./torch-checkpoint.js";
 import { storageDtype, torchGlobals } from "./torch-globals.js";

@@ -1,7 +1,13 @@
 /** @file The names of PyTorch that its files refer to: what builds tensors, and constants. */
 
-import { FormatError, quoted } from "./format-error.js";
-import { PickleGlobal, type PickleGlobals, PickleObject, type PickleValue } from "./pickle/index.js";
+import {
+  FormatError,
+  PickleGlobal,
+  type PickleGlobals,
+  PickleObject,
+  type PickleValue,
+  quoted,
+} from "../pickle/index.js";
 import { TorchStorage, TorchTensor, torchDtypes } from "./torch-tensor.js";
 
 /** Classes of typed storages, by the type they hold. */

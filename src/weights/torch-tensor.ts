@@ -1,9 +1,7 @@
 /** @file Tensors of PyTorch files as they are pickled: a shape and strides on a storage that is read when asked for. */
 
-import { type ByteSource, readBytes } from "./byte-source.js";
-import { FormatError } from "./format-error.js";
+import { type ByteSource, FormatError, PickleObject, readBytes } from "../pickle/index.js";
 import { bytesPerElement, elementCount, type HostTensor, type TensorDType, tensorOf } from "./host-tensor.js";
-import { PickleObject } from "./pickle/index.js";
 
 /** By the name of torch's type. */
 const readable: Readonly<Record<string, TensorDType>> = {

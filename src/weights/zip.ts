@@ -4,8 +4,7 @@
  */
 
 import { inflateRawSync } from "node:zlib";
-import { ByteRange, type ByteSource, MemoryBytes, readBytes } from "./byte-source.js";
-import { FormatError, quoted } from "./format-error.js";
+import { ByteRange, type ByteSource, FormatError, MemoryBytes, quoted, readBytes } from "../pickle/index.js";
 
 const LOCAL_HEADER = 0x04034b50;
 const DIRECTORY_ENTRY = 0x02014b50;
