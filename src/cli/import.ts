@@ -9,9 +9,10 @@ import {
   familyNames,
   type ImportReport,
   importEncoder,
+  type OnnxPrecision,
   saveEncoder,
 } from "../weights/index.js";
-import { addJsonOption, positiveNumber, wholeNumber } from "./options.js";
+import { addJsonOption, addOnnxOption, positiveNumber, wholeNumber } from "./options.js";
 import { printResult, printWarning } from "./output.js";
 
 type InterpolationName = keyof typeof positionInterpolations;
@@ -26,7 +27,7 @@ interface ImportFlags {
   readonly features?: FeatureKind;
   readonly normalization?: "imagenet" | "file";
   readonly label?: string;
-  readonly onnx?: boolean;
+  readonly onnx: readonly OnnxPrecision[];
   readonly overwrite?: boolean;
   readonly json: boolean;
 }
@@ -63,9 +64,8 @@ export function addImport(program: Command): void {
       ).choices(["imagenet", "file"]),
     )
     .option("--label <text>", "label in tables")
-    .option("--onnx", "write onnx/model.onnx too (`export` does it later)")
     .option("--overwrite", "replace an encoder that is in the folder");
-  addJsonOption(command).addHelpText(
+  addJsonOption(addOnnxOption(command, [])).addHelpText(
     "after",
     `
 Examples:
@@ -93,7 +93,7 @@ Then:
     process.stderr.write(describe(report));
     const saved = await saveEncoder(encoder, out, {
       overwrite: flags.overwrite ?? false,
-      onnx: flags.onnx ?? false,
+      onnx: flags.onnx,
     });
     const text = `${out}: ${encoder.label}, ${architectureText(encoder)}`;
     printResult(

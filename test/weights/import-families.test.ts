@@ -261,7 +261,7 @@ describe("written, and read again", () => {
   test.each(["dino.pth", "dinov2-registers.pth", "hf-dinov2-swiglu", "ijepa.pth.tar"])("%s", async (file) => {
     const { encoder } = await importEncoder(join(folder, file), file.startsWith("hf") ? {} : heads);
     const out = join(temporaryFolder(), "encoder");
-    await saveEncoder(encoder, out, { onnx: false });
+    await saveEncoder(encoder, out, { onnx: [] });
     expect(await loadEncoder(out)).toEqual(encoder);
     // Importing a folder of ours changes nothing.
     const again = await importEncoder(out);
