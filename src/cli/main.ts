@@ -1,6 +1,7 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addAttention } from "./attention.js";
 import { addBench } from "./bench.js";
 import { addCompare } from "./compare.js";
 import { addData } from "./data.js";
@@ -9,11 +10,14 @@ import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
+import { addImport } from "./import.js";
 import { addRecipes } from "./list-recipes.js";
+import { addMap } from "./map.js";
 import { printError } from "./output.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
+import { addSearch } from "./search.js";
 import { addSweep } from "./sweep.js";
 import { version } from "./version.js";
 
@@ -25,7 +29,11 @@ const commands = [
   addEvaluate,
   addEmbed,
   addData,
+  addSearch,
+  addMap,
+  addAttention,
   addExport,
+  addImport,
   addReport,
   addSweep,
   addCompare,

@@ -135,6 +135,7 @@ export async function observeRun(
       time: new Date().toISOString(),
       seconds,
       loss: { ...gradients.losses },
+      metrics: { ...gradients.metrics },
       learningRate,
       weightDecay,
       gradientNorm,
@@ -165,7 +166,8 @@ export async function observeRun(
       }
       if (isProbed) {
         const { knn, health, patches } = await probe.run(report.gradients.metrics.featureStd ?? 0);
-        metrics.health = health;
+        const { teacherEntropy } = report.gradients.metrics;
+        metrics.health = { ...health, ...(teacherEntropy === undefined ? {} : { teacherEntropy }) };
         if (knn) metrics.knn = knn;
         await keepPicture(
           step,

@@ -4,6 +4,9 @@ import { z } from "zod";
 import type { VisionTransformerConfig, VisionTransformerOptions } from "../models/index.js";
 import { transformation } from "../transforms/index.js";
 import { crossAttentionOptions, crossAttentionReconstruction } from "./cross-attention.js";
+import { dino, dinoOptions } from "./dino.js";
+import { dinov2, dinov2Options } from "./dinov2.js";
+import { ibot, ibotOptions } from "./ibot.js";
 import { type BaseMethod, inbetween, inbetweenOptions } from "./inbetween.js";
 import type { Method, MethodViews } from "./method.js";
 import { mocov2, mocov2Options } from "./mocov2.js";
@@ -13,6 +16,9 @@ import { simclr, simclrOptions } from "./simclr.js";
 import { vicreg, vicregOptions } from "./vicreg.js";
 
 export * from "./cross-attention.js";
+export * from "./dino.js";
+export * from "./dinov2.js";
+export * from "./ibot.js";
 export * from "./inbetween.js";
 export * from "./losses/contrastive.js";
 export * from "./losses/vicreg.js";
@@ -30,8 +36,12 @@ const mocov3Schema = mocov3Options.extend({ name: z.literal("mocov3") });
 const sieSchema = sieOptions.extend({ name: z.literal("sie") });
 const crossAttentionSchema = crossAttentionOptions.extend({ name: z.literal("cross-attention") });
 
+const dinoSchema = dinoOptions.extend({ name: z.literal("dino") });
+const ibotSchema = ibotOptions.extend({ name: z.literal("ibot") });
+const dinov2Schema = dinov2Options.extend({ name: z.literal("dinov2") });
+
 /** Methods that the in-between task can be put on. */
-const baseSchema = z.discriminatedUnion("name", [vicregSchema, simclrSchema]);
+const baseSchema = z.discriminatedUnion("name", [vicregSchema, simclrSchema, ibotSchema, dinov2Schema]);
 type BaseOptions = z.output<typeof baseSchema>;
 
 const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
@@ -43,6 +53,9 @@ export const methodSchema = z.discriminatedUnion("name", [
   mocov3Schema,
   sieSchema,
   crossAttentionSchema,
+  dinoSchema,
+  ibotSchema,
+  dinov2Schema,
   inbetweenSchema,
 ]);
 export type MethodOptions = z.output<typeof methodSchema>;
@@ -70,6 +83,12 @@ export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerO
       return {};
     case "mocov3":
       return mocov3Needs;
+    case "dino":
+      return {};
+    case "ibot":
+      return { maskToken: true };
+    case "dinov2":
+      return { maskToken: true, initialization: "dinov2", layerScale: 1e-5, dropPathGrowth: "uniform" };
     case "inbetween":
       return encoderNeeds(options.base);
   }
@@ -91,9 +110,15 @@ export function makeMethod(options: MethodOptions, setting: MethodSetting): Meth
       return sie(encoder, views, options);
     case "cross-attention":
       return crossAttentionReconstruction(encoder, views, options);
+    case "dino":
+      return dino(encoder, views, options);
+    case "ibot":
+      return ibot(encoder, views, options);
+    case "dinov2":
+      return dinov2(encoder, views, options);
     case "inbetween":
       return inbetween(
-        makeBase(options.base, encoder),
+        baseMethod(options.base, encoder),
         views,
         transformation(options.transformation),
         { patchSize: encoder.patchSize, augmentation },
@@ -102,12 +127,18 @@ export function makeMethod(options: MethodOptions, setting: MethodSetting): Meth
   }
 }
 
-/** A method that leaves channels to the in-between task. */
-function makeBase(options: BaseOptions, encoder: VisionTransformerConfig): BaseMethod<object, object> {
-  switch (options.name) {
-    case "vicreg":
-      return (views, reserved) => vicreg(encoder, views, options, reserved);
-    case "simclr":
-      return (views, reserved) => simclr(encoder, views, options, reserved);
-  }
+/** A method that the in-between task is put on. */
+function baseMethod(options: BaseOptions, encoder: VisionTransformerConfig): BaseMethod<object, object> {
+  return (views, reserved) => {
+    switch (options.name) {
+      case "vicreg":
+        return vicreg(encoder, views, options, reserved);
+      case "simclr":
+        return simclr(encoder, views, options, reserved);
+      case "ibot":
+        return ibot(encoder, views, options, reserved);
+      case "dinov2":
+        return dinov2(encoder, views, options, reserved);
+    }
+  };
 }

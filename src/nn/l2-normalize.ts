@@ -1,12 +1,20 @@
-/** @file Vectors of length 1. */
+/** @file Rows brought to length 1. */
 
-import { div, maximum, sqrt, square, sum, type Tensor } from "../graph/index.js";
+import { customVjp, div, maximum, mul, sqrt, square, sub, sum, type Tensor } from "../graph/index.js";
 
-/** Shorter vectors are divided by this length (PyTorch's `normalize`). */
-const SHORTEST = 1e-12;
-
-/** x / max(|x|, 1e-12) over the last dimension; the gradient at 0 is finite. @param x `[…, D]` */
-export function l2Normalize(x: Tensor): Tensor {
-  const squared = sum(square(x), [-1], { keepDims: true });
-  return div(x, sqrt(maximum(squared, SHORTEST ** 2)));
+/**
+ * x / max(|x|, epsilon) over the last dimension, as PyTorch's `F.normalize`.
+ * @param x `[…, D]`
+ */
+export function l2Normalize(x: Tensor, epsilon = 1e-12): Tensor {
+  const last = [x.rank - 1];
+  const length = maximum(sqrt(sum(square(x), last, { keepDims: true })), epsilon);
+  const unit = div(x, length);
+  // d x = (g - y (y g)) / |x|: neither the square root nor the quotient is differentiated, so a row of zeros has
+  // no infinite slope.
+  const [normal] = customVjp([x], [unit], (_, [y], [g]) => {
+    if (!g || !y) return [];
+    return [div(sub(g, mul(y, sum(mul(y, g), last, { keepDims: true }))), length)];
+  });
+  return normal as Tensor;
 }

@@ -44,6 +44,8 @@ export interface MetricsRow {
    * `{ reconstruction: { "copy of view 2": 0.41 } }`: a falling loss means little above these.
    */
   baselines?: Record<string, Record<string, number>>;
+  /** Further numbers of the method by name, such as `teacherEntropy` in nats. */
+  metrics?: Record<string, number>;
   health?: HealthRow;
   knn?: KnnResult;
   hostToDeviceBytes?: number;
@@ -110,6 +112,26 @@ export interface EvaluationRecord {
   r2: Record<Score, TaskScore>;
   scatter?: ScatterSeries[];
   knn?: KnnResult;
+}
+
+/** A data set that an encoder was evaluated on. */
+export interface EvaluatedData {
+  name: string;
+  fingerprint: string;
+  /** Images that were used. */
+  images: number;
+}
+
+/** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
+export interface ClassificationRecord {
+  kind: "linear" | "knn";
+  /** Name of the run or encoder folder that was evaluated. */
+  name: string;
+  /** Label in tables. */
+  encoder: string;
+  classes: number;
+  train: EvaluatedData;
+  test: EvaluatedData;
 }
 
 /** What ran, where: `run.json`. Everything but the name may be missing; the report shows what is there. */

@@ -2,6 +2,20 @@
 
 export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
 export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
+export { type FamilyName, familyNames } from "./families/index.js";
+export {
+  checkFeatureEnding,
+  createFeatureFile,
+  FEATURE_ENDINGS,
+  readFeatureFile,
+} from "./feature-file.js";
+export {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
 export {
   bytesPerElement,
   elementCount,
@@ -10,8 +24,21 @@ export {
   type TensorDType,
   toFloat32,
 } from "./host-tensor.js";
+export {
+  type ImportedEncoder,
+  type ImportOptions,
+  type ImportReport,
+  importEncoder,
+} from "./import-encoder.js";
 export { type NpyDType, NpyError, NpyWriter, readNpy, writeNpy } from "./npy.js";
-export { type EncoderOnnxOptions, encoderOnnx } from "./onnx-export.js";
+export {
+  type EncoderOnnxFileOptions,
+  type EncoderOnnxOptions,
+  encoderOnnx,
+  encoderOnnxFiles,
+  ONNX_PRECISIONS,
+  type OnnxPrecision,
+} from "./onnx-export.js";
 export { encoderPreprocessing, type Preprocessing } from "./preprocessing.js";
 export {
   openSafetensors,
@@ -21,3 +48,5 @@ export {
   writeSafetensors,
 } from "./safetensors.js";
 export { SafetensorsError, type TensorInfo } from "./safetensors-header.js";
+export type { SourceTensor, TensorSource } from "./tensor-source.js";
+export { openTorchFile, TorchFile, TorchFileError } from "./torch-file.js";
