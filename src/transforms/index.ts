@@ -7,6 +7,7 @@ export * from "./color-jitter.js";
 export * from "./crops.js";
 export * from "./hue.js";
 export { denormalize, imagenetMean, imagenetStd, normalize, toUnitRange } from "./images.js";
+export * from "./masking/index.js";
 export * from "./pipelines.js";
 export * from "./random-transform.js";
 export * from "./transformation.js";
