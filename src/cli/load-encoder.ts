@@ -1,14 +1,13 @@
 /** @file The encoder that a command is asked to use: of a run, exported, or as a recipe's starts. */
 
-import { type FeatureKind, randomEncoder } from "../evaluation/index.js";
-import type { MethodOptions } from "../methods/index.js";
+import { randomEncoder } from "../evaluation/index.js";
 import { visionTransformerParameters } from "../models/index.js";
 import { flattenTree } from "../nn/index.js";
 import {
   buildMethod,
   CheckpointError,
+  encoderPrefix,
   findCheckpoint,
-  PARAMETER,
   parseConfig,
   type RunConfig,
   readRunRecord,
@@ -28,9 +27,6 @@ export interface EncoderChoice {
   /** Of the random encoder's weights; the recipe's own when omitted. */
   readonly seed?: number | undefined;
 }
-
-/** Where a method's encoder is among the state of its run. */
-const ENCODER = `${PARAMETER}encoder.`;
 
 /**
  * Loads the encoder that was chosen.
@@ -56,6 +52,7 @@ async function encoderOfRun(run: string): Promise<Encoder> {
   const record = readRunRecord(run);
   const config = parseConfig(record.config, `${run}/config.json`);
   const { method, encoder } = buildMethod(config);
+  const prefix = encoderPrefix(method);
   const checkpoint = await findCheckpoint(run, printWarning);
   await using file = await checkpoint.open();
   const weights: Record<string, HostTensor<"float32">> = {};
@@ -66,11 +63,11 @@ async function encoderOfRun(run: string): Promise<Encoder> {
         `${checkpoint.path} does not belong to ${run}/config.json: ${what}; put the run's own files back`,
       );
     };
-    if (!file.has(ENCODER + name)) fail(`it has no "${ENCODER}${name}"`);
-    const tensor = await file.read(ENCODER + name);
+    if (!file.has(prefix + name)) fail(`it has no "${prefix}${name}"`);
+    const tensor = await file.read(prefix + name);
     if (tensor.dtype !== "float32" || tensor.shape.join() !== shape.join()) {
       fail(
-        `"${ENCODER}${name}" is ${tensor.dtype}[${tensor.shape.join(", ")}], expected float32[${shape.join(", ")}]`,
+        `"${prefix}${name}" is ${tensor.dtype}[${tensor.shape.join(", ")}], expected float32[${shape.join(", ")}]`,
       );
     }
     weights[name] = tensor as HostTensor<"float32">;
@@ -81,15 +78,10 @@ async function encoderOfRun(run: string): Promise<Encoder> {
     steps: checkpoint.step,
     seed: config.seed,
   };
-  return { config: encoder, weights, label: method.title, trained: trainedFeature(config.method), origin };
+  return { config: encoder, weights, label: method.title, trained: method.evaluated.feature, origin };
 }
 
 function untrainedEncoder(config: RunConfig): Encoder {
-  const { encoder } = buildMethod(config);
-  return randomEncoder(encoder, config.seed, trainedFeature(config.method));
-}
-
-/** The feature that a method's loss sees. */
-function trainedFeature(options: MethodOptions): FeatureKind {
-  return options.name === "inbetween" ? trainedFeature(options.base) : options.pool;
+  const { encoder, method } = buildMethod(config);
+  return randomEncoder(encoder, config.seed, method.evaluated.feature);
 }

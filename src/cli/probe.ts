@@ -10,7 +10,7 @@ import {
   type RgbPicture,
 } from "../evaluation/index.js";
 import type { HealthRow, KnnResult } from "../reports/index.js";
-import { PARAMETER, type RunContext } from "../training/index.js";
+import { encoderPrefix, type RunContext } from "../training/index.js";
 
 export interface ProbeResult {
   readonly health: HealthRow;
@@ -33,8 +33,8 @@ const LOW_STD = 0.01;
 const LOW_RANK = 3;
 
 /** Reads the encoder where it trains: no weights are copied. */
-export async function createProbe({ device, encoder, dataset, config }: RunContext): Promise<Probe> {
-  const resident = { config: encoder, statePrefix: `${PARAMETER}encoder.` };
+export async function createProbe({ device, encoder, dataset, config, method }: RunContext): Promise<Probe> {
+  const resident = { config: encoder, statePrefix: encoderPrefix(method) };
   const batchSize = Math.min(RANK_IMAGES, dataset.length);
   const extractor = await FeatureExtractor.create(device, resident, {
     kinds: ["mean"],

@@ -70,8 +70,8 @@ async function loadStep(dump: string) {
   const config = parseConfig(readRunRecord(run).config, join(run, "config.json"));
   const { method } = buildMethod(config);
   const { inputs, state } = await readDump(dump);
-  const { parameters, buffers } = stateTypes(method);
-  const wanted = { ...parameters, ...buffers };
+  const { parameters, teacher, buffers } = stateTypes(method);
+  const wanted = { ...parameters, ...teacher, ...buffers };
   for (const [types, values] of [
     [stepInputTypes(method, config.batchSize), inputs],
     [wanted, state],

@@ -35,14 +35,17 @@ export async function observeRun(
   context: RunContext,
   { data, label, silent = false }: ObserveOptions,
 ): Promise<RunObserver> {
-  const { config, method, dataset, device, folder, totalSteps, startStep } = context;
+  const { config, method, dataset, device, folder, length, startStep } = context;
+  const { totalSteps } = length;
   const startedAt = new Date().toISOString();
   // Also at step 0: a process that was killed before its first checkpoint has left rows.
   const log = new RunLog(folder.path, { resumedStep: startStep });
   const board = new TensorBoardWriter(folder.path, { resumedStep: startStep });
   const progress = new Progress({ total: totalSteps, startStep, silent, label: label ?? method.title });
   const pictures =
-    config.log.pictures > 0 ? await PictureMaker.create(device, method, dataset, config.seed) : undefined;
+    config.log.pictures > 0
+      ? await PictureMaker.create(device, method, dataset, { seed: config.seed, length })
+      : undefined;
   const probe: Probe | undefined = config.log.probes > 0 ? await createProbe(context) : undefined;
   const pictureSteps = spreadSteps(totalSteps, config.log.pictures);
   const probeSteps = spreadSteps(totalSteps, config.log.probes);

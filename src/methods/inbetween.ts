@@ -10,11 +10,11 @@
  */
 
 import { z } from "zod";
-import { add, concat, mean, mul, slice, square, sub, type Tensor } from "../graph/index.js";
+import { add, concat, mean, mul, square, sub, type Tensor } from "../graph/index.js";
 import { type Decoder, decoder, decoderParameters } from "../models/index.js";
 import type { ParameterSpec } from "../nn/index.js";
 import { denormalize, normalize, type Transformation } from "../transforms/index.js";
-import type { Method, ViewSpec } from "./method.js";
+import type { Method, MethodViews } from "./method.js";
 
 export const inbetweenOptions = z.strictObject({
   /** The transformation g that is interpolated. */
@@ -39,11 +39,14 @@ export interface InbetweenParameters<Leaf> {
 /** The base method's parameters with the decoders beside them, so that `encoder` is found where it always is. */
 type WithDecoders<Base> = Base & InbetweenParameters<ParameterSpec>;
 
-/** A base method with `reserved` channels that its loss leaves alone, over the given views. */
-export type BaseMethod<Base extends object> = (
-  views: readonly [ViewSpec, ViewSpec],
+/**
+ * A base method over the given views with `reserved` channels that its loss leaves alone, and which it returns as
+ * `Encoded.equivariant`.
+ */
+export type BaseMethod<Base extends object, Averaged extends object> = (
+  views: MethodViews,
   reserved: number,
-) => Method<Base>;
+) => Method<Base, Averaged>;
 
 /** Transformations as the paper's tables abbreviate them. */
 const paperNames: Readonly<Record<Transformation["name"], string>> = {
@@ -58,15 +61,15 @@ const paperNames: Readonly<Record<Transformation["name"], string>> = {
  * `Ours(base, …)`: wraps a base method made by `makeBase`.
  * @param setting The encoder's patch size, and the name of the augmentations that make the views, for the title.
  */
-export function inbetween<Base extends object>(
-  makeBase: BaseMethod<Base>,
-  views: readonly [ViewSpec, ViewSpec],
+export function inbetween<Base extends object, Averaged extends object>(
+  makeBase: BaseMethod<Base, Averaged>,
+  views: MethodViews,
   g: Transformation,
   { patchSize, augmentation }: { readonly patchSize: number; readonly augmentation: string },
   options: InbetweenOptions,
-): Method<WithDecoders<Base>> {
+): Method<WithDecoders<Base>, Averaged> {
   const base = makeBase(views, options.equivariantDim);
-  const [first, second] = views;
+  const [first, second] = views.global;
   const fractions = Array.from({ length: options.count }, (_, i) => (i + 1) / (options.count + 1));
   if (options.includeFinal) fractions.push(1);
 
@@ -90,10 +93,8 @@ export function inbetween<Base extends object>(
       const u = images[second.name] as Tensor;
       const at = (fraction: number): Tensor => g.path(u, draws.theta ?? {}, fraction);
       const encoded = base.encode({ ...input, views: { ...images, [second.name]: at(1) } });
-      const [equivariant1, equivariant2] = encoded.tokens.map((tokens) =>
-        slice(tokens, 2, -options.equivariantDim),
-      ) as [Tensor, Tensor];
-      const both = concat([equivariant1, equivariant2], 2);
+      if (!encoded.equivariant) throw new Error(`internal: ${base.title} gives no equivariant channels`);
+      const both = concat(encoded.equivariant, 2);
       const targets = fractions.map(at);
       const reconstructions = parameters.decoders.map((weights) => decoder(weights, both));
       const errors = reconstructions.map((image, k) =>

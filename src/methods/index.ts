@@ -1,10 +1,10 @@
 /** @file The pretraining methods by name: their options, and how each is made for an encoder. */
 
 import { z } from "zod";
-import type { VisionTransformerConfig } from "../models/index.js";
+import type { VisionTransformerConfig, VisionTransformerOptions } from "../models/index.js";
 import { transformation } from "../transforms/index.js";
 import { inbetween, inbetweenOptions } from "./inbetween.js";
-import type { Method, ViewSpec } from "./method.js";
+import type { Method, MethodViews } from "./method.js";
 import { vicreg, vicregOptions } from "./vicreg.js";
 
 export * from "./inbetween.js";
@@ -24,9 +24,23 @@ export type MethodOptions = z.output<typeof methodSchema>;
 /** What a method is made for. */
 export interface MethodSetting {
   readonly encoder: VisionTransformerConfig;
-  readonly views: readonly [ViewSpec, ViewSpec];
+  readonly views: MethodViews;
+  readonly batchSize: number;
   /** Name of the augmentations that make the views, for titles: `all`, `rot`. */
   readonly augmentation: string;
+}
+
+/**
+ * What a method asks of its encoder beyond the configured sizes: a mask token, no class token, its positions and
+ * initial values. The recipe's own values come first.
+ */
+export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerOptions> {
+  switch (options.name) {
+    case "vicreg":
+      return {};
+    case "inbetween":
+      return encoderNeeds(options.base);
+  }
 }
 
 /** Makes the method that the options describe. @throws RangeError when its widths do not fit. */

@@ -42,7 +42,7 @@ import {
   type ParameterSpec,
 } from "../nn/index.js";
 import { normalize } from "../transforms/index.js";
-import type { Method, RandomDraw, ViewSpec } from "./method.js";
+import type { Method, MethodViews, RandomDraw } from "./method.js";
 
 export const vicregOptions = z.strictObject({
   /**
@@ -107,12 +107,12 @@ function covariancePenalty(x: Tensor): Tensor {
 }
 
 /**
- * @param views The two views.
+ * @param views The two global views are used.
  * @param reserved Channels of the representation that the loss leaves alone; the expander narrows in proportion.
  */
 export function vicreg(
   encoder: VisionTransformerConfig,
-  views: readonly [ViewSpec, ViewSpec],
+  views: MethodViews,
   options: VicregOptions,
   reserved = 0,
 ): Method<VicregParameters<ParameterSpec>> {
@@ -125,11 +125,12 @@ export function vicreg(
   const invariant = width - reserved;
   const share = invariant / width;
   const expanderWidths = options.expander.map((width) => Math.max(1, Math.round(width * share)));
-  const [first, second] = views;
+  const [first, second] = views.global;
   return {
     title: "VICReg",
-    views,
+    views: views.global,
     draws: encoder.dropPath > 0 ? { dropPath: dropPathDraw(encoder) } : {},
+    evaluated: { weights: "student", feature: options.pool },
     schedules: {},
     buffers: {},
     minimumBatch: 2,
@@ -156,8 +157,10 @@ export function vicreg(
           ? slice(represent(cls), 1, 0, invariant)
           : mean(slice(tokens, 2, 0, invariant), [1]);
       const [pooled1, pooled2] = split(pooled, 0, [batch / 2, batch / 2]) as [Tensor, Tensor];
-      const [tokens1, tokens2] = split(tokens, 0, [batch / 2, batch / 2]) as [Tensor, Tensor];
-      return { features: { pooled1, pooled2 }, losses: {}, tokens: [tokens1, tokens2] };
+      const features = { pooled1, pooled2 };
+      if (reserved === 0) return { features, losses: {} };
+      const equivariant = split(slice(tokens, 2, invariant), 0, [batch / 2, batch / 2]) as [Tensor, Tensor];
+      return { features, losses: {}, equivariant };
     },
 
     objective({ parameters, features }) {

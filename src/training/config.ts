@@ -26,6 +26,11 @@ const encoderSchema = z
     layerScale: positive.optional(),
     swiglu: z.boolean().optional(),
     dropPath: z.number().min(0).lt(1).optional(),
+    dropPathGrowth: z.enum(["linear", "uniform"]).optional(),
+    classToken: z.boolean().optional(),
+    /** Learned, or fixed sine-cosine in the axis order of one of two codes. */
+    positions: z.enum(["learned", "columnFirst", "rowFirst"]).optional(),
+    initialization: z.enum(["dino", "dinov2", "mocov3", "mae"]).optional(),
   })
   .describe("the vision transformer");
 
@@ -35,6 +40,16 @@ const cropSchema = z.strictObject({
   scale: z.tuple([positive.max(1), positive.max(1)]).optional(),
   interpolation: z.enum(["bicubic", "bilinear"]).optional(),
   flip: z.number().min(0).max(1).optional(),
+});
+
+/** What is changed of a pipeline's small crops. */
+const localSchema = z.strictObject({
+  /** Small crops of each image; 0 for none. */
+  count: z.int().nonnegative().optional(),
+  /** Side in pixels, a multiple of the patch size (default: 96 to 224 as the global crops, rounded to that). */
+  size: count.optional(),
+  /** Share of the image's area, lowest and highest. */
+  scale: z.tuple([positive.max(1), positive.max(1)]).optional(),
 });
 
 export const configSchema = z.strictObject({
@@ -50,23 +65,37 @@ export const configSchema = z.strictObject({
     /** Blur with the probabilities that DINOv2's code really has, or those it declares. */
     blurProbabilities: z.enum(["effective", "declared"]).default("effective"),
     crop: cropSchema.prefault({}),
+    /** Small crops (multi-crop), for methods that take them. */
+    local: localSchema.optional(),
     /** Whether both views are cut from the same crop. */
     sharedCrop: z.boolean().default(false),
   }),
   optimizer: z.strictObject({
     name: z.enum(["adamw", "adam", "sgd"]).default("adamw"),
-    /** At a batch of 256; scaled linearly by the batch. */
+    /** At a batch of `referenceBatch`. */
     baseLearningRate: positive,
+    /** How the rate follows the batch: batch / reference, its square root (DINOv2), or not at all. */
+    scaling: z.enum(["linear", "sqrt", "none"]).default("linear"),
+    referenceBatch: count.default(256),
     minLearningRate: z.number().nonnegative().default(0),
     /** Share of the run over which the learning rate rises linearly from 0. */
     warmup: z.number().min(0).max(1).default(0.05),
     weightDecay: z.number().nonnegative().default(0.04),
     /** Weight decay at the end of the run (cosine); constant when omitted. */
     finalWeightDecay: z.number().nonnegative().optional(),
+    /**
+     * What does not decay: biases and vectors (iBOT, DINO, timm); biases, normalisations and LayerScale by name
+     * (DINOv2); or nothing (MoCo v3).
+     */
+    undecayed: z.enum(["vectors", "named", "none"]).default("vectors"),
+    /** The encoder's layer-wise decay of the learning rate (DINOv2: 0.9). */
+    layerDecay: positive.max(1).optional(),
+    /** The patch projection's learning rate, as a factor (DINOv2: 0.2). */
+    patchEmbeddingRate: z.number().nonnegative().optional(),
     betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]),
     /** Largest norm of the gradient. */
     clip: z
-      .strictObject({ norm: positive, scope: z.enum(["global", "tensor"]).default("global") })
+      .strictObject({ norm: positive, scope: z.enum(["global", "tensor", "module"]).default("global") })
       .optional(),
   }),
   batchSize: count,
@@ -124,6 +153,13 @@ function checkTogether(config: RunConfig, where: string): void {
     throw new ConfigError(`${where}: ${message}`);
   };
   const { imageSize, encoder, batchSize, accumulate, augmentation } = config;
+  const { size: local } = augmentation.local ?? {};
+  if (local !== undefined && local % encoder.patchSize !== 0) {
+    fail(
+      `"augmentation.local.size" ${local} is not a multiple of "encoder.patchSize" ${encoder.patchSize}; ` +
+        `use ${Math.max(1, Math.round(local / encoder.patchSize)) * encoder.patchSize}`,
+    );
+  }
   if (imageSize % encoder.patchSize !== 0) {
     const near = Math.max(1, Math.round(imageSize / encoder.patchSize)) * encoder.patchSize;
     fail(
@@ -134,8 +170,10 @@ function checkTogether(config: RunConfig, where: string): void {
   if (batchSize % accumulate !== 0) {
     fail(`"batchSize" ${batchSize} is not a multiple of "accumulate" ${accumulate}; choose a divisor`);
   }
-  const [low, high] = augmentation.crop.scale ?? [0, 1];
-  if (low > high) fail(`"augmentation.crop.scale" goes from ${low} down to ${high}; exchange them`);
+  for (const key of ["crop", "local"] as const) {
+    const [low, high] = augmentation[key]?.scale ?? [0, 1];
+    if (low > high) fail(`"augmentation.${key}.scale" goes from ${low} down to ${high}; exchange them`);
+  }
   if (config.steps !== undefined && config.epochs !== undefined) {
     fail(`"steps" ${config.steps} and "epochs" ${config.epochs} both set the length; keep one`);
   }

@@ -3,13 +3,13 @@
  * a step computes is in step.ts and update.ts, what is kept on disk in checkpoint-store.ts and run-folder.ts.
  */
 
-import { createLoader, type Dataset, type Loader, stepsPerEpoch } from "../data/index.js";
-import type { Method } from "../methods/index.js";
+import { createLoader, type Dataset, type Loader } from "../data/index.js";
+import type { Method, RunLength } from "../methods/index.js";
 import type { RunConfig } from "./config.js";
 import { NonFiniteError } from "./dump.js";
 import type { Schedules } from "./optimization.js";
 import type { GradientStep, Gradients } from "./step.js";
-import { stepInputs } from "./step-inputs.js";
+import { cropsOf, stepInputs } from "./step-inputs.js";
 import type { UpdateStep } from "./update.js";
 
 /** What happened in one step. */
@@ -36,7 +36,7 @@ export interface LoopOptions {
   readonly schedules: Schedules;
   /** Steps already done. */
   readonly startStep: number;
-  readonly totalSteps: number;
+  readonly length: RunLength;
   /** Called after each step; the loop goes on when it resolves. */
   readonly onStep: (report: StepReport) => Promise<void>;
   /** Stops the loop after the step under way. */
@@ -45,23 +45,23 @@ export interface LoopOptions {
 
 /** Runs steps until the end or the signal. @throws NonFiniteError before an update that would spoil the parameters. */
 export async function trainingLoop(options: LoopOptions): Promise<void> {
-  const { config, method, dataset, gradients, update, schedules, startStep, totalSteps, onStep, signal } =
+  const { config, method, dataset, gradients, update, schedules, startStep, length, onStep, signal } =
     options;
+  const { totalSteps, stepsPerEpoch } = length;
   if (startStep >= totalSteps) return;
   const loader: Loader = createLoader({
     dataset,
     batchSize: config.batchSize,
-    views: method.views.map(({ crop }) => crop),
+    views: cropsOf(method),
     seed: config.seed,
     startStep,
   });
-  const perEpoch = stepsPerEpoch(dataset.length, config.batchSize, true);
   const start = performance.now();
   try {
     for (let step = startStep; step < totalSteps && !signal.aborted; step++) {
       const { value: batch } = await loader.next();
       if (!batch) throw new Error(`internal: the loader ended before step ${step + 1}`);
-      const inputs = stepInputs(method, batch, config.seed);
+      const inputs = stepInputs(method, batch, { ...config, length });
       const computed = await gradients.run(inputs);
       const gradientNorm = Math.hypot(...Object.values(computed.norms));
       if (!Number.isFinite(computed.losses.total + gradientNorm))
@@ -75,7 +75,7 @@ export async function trainingLoop(options: LoopOptions): Promise<void> {
       await onStep({
         ...settings,
         step: step + 1,
-        epoch: (step + 1) / perEpoch,
+        epoch: (step + 1) / stepsPerEpoch,
         gradients: computed,
         gradientNorm,
         seconds: (performance.now() - start) / 1000,

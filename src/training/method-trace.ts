@@ -1,11 +1,11 @@
 /** @file Traces a method's two stages from a program's named inputs and state. */
 
-import type { Tensor } from "../graph/index.js";
+import { stopGradient, type Tensor } from "../graph/index.js";
 import type { Encoded, Method, Objective } from "../methods/index.js";
 import { treeLike } from "../nn/index.js";
-import { unprefixed } from "../records.js";
+import { mapValues, unprefixed } from "../records.js";
 import { toUnitRange } from "../transforms/index.js";
-import { BUFFER, PARAMETER } from "./state.js";
+import { BUFFER, PARAMETER, TEACHER } from "./state.js";
 import { drawName, scalarName, viewName } from "./step-inputs.js";
 
 type Tensors = Readonly<Record<string, Tensor>>;
@@ -22,6 +22,26 @@ export class MethodTrace {
     return unprefixed(this.state, PARAMETER);
   }
 
+  /** Parameters that are trained. */
+  get trained(): Tensors {
+    const { frozen } = this.method;
+    return Object.fromEntries(Object.entries(this.parameters).filter(([name]) => !frozen?.test(name)));
+  }
+
+  /** What both stages are given. */
+  #shared() {
+    const { method } = this;
+    return {
+      parameters: treeLike(method.parameters, this.parameters),
+      teacher: treeLike(
+        method.teacher?.parameters ?? {},
+        mapValues(unprefixed(this.state, TEACHER), stopGradient),
+      ),
+      buffers: unprefixed(this.state, BUFFER),
+      scalars: this.#scalars(),
+    };
+  }
+
   #scalars(): Tensors {
     return Object.fromEntries(
       Object.keys(this.method.schedules).map((name) => [name, this.inputs[scalarName(name)] as Tensor]),
@@ -32,41 +52,15 @@ export class MethodTrace {
     const { method, inputs } = this;
     const views = Object.fromEntries(
       method.views.map(({ name, augment }) => {
-        const drawn = pick(inputs, Object.keys(augment.parameters), (key) =>
-          drawName(`augment.${name}`, key),
-        );
+        const drawn = unprefixed(inputs, drawName(`augment.${name}`, ""));
         return [name, augment.apply(toUnitRange(inputs[viewName(name)] as Tensor), drawn)];
       }),
     );
-    const draws = Object.fromEntries(
-      Object.entries(method.draws).map(([draw, { parameters }]) => [
-        draw,
-        pick(inputs, Object.keys(parameters), (key) => drawName(draw, key)),
-      ]),
-    );
-    return method.encode({
-      parameters: treeLike(method.parameters, this.parameters),
-      views,
-      draws,
-      scalars: this.#scalars(),
-    });
+    const draws = mapValues(method.draws, (_, draw) => unprefixed(inputs, drawName(draw, "")));
+    return method.encode({ ...this.#shared(), views, draws });
   }
 
   objective(features: Tensors): Objective {
-    return this.method.objective({
-      parameters: treeLike(this.method.parameters, this.parameters),
-      features,
-      buffers: unprefixed(this.state, BUFFER),
-      scalars: this.#scalars(),
-    });
+    return this.method.objective({ ...this.#shared(), features });
   }
-}
-
-/** `names` of `record`, found under other names. */
-function pick(
-  record: Tensors,
-  names: readonly string[],
-  find: (name: string) => string,
-): Record<string, Tensor> {
-  return Object.fromEntries(names.map((name) => [name, record[find(name)] as Tensor]));
 }

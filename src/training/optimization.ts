@@ -5,7 +5,12 @@ import {
   adamW,
   constantSchedule,
   cosineSchedule,
+  excludeNamedAsDinov2,
+  excludeVectors,
+  layerwiseRate,
   type Optimizer,
+  patchEmbeddingRate,
+  type ScaleRule,
   type Schedule,
   sgd,
   warmupCosineSchedule,
@@ -29,12 +34,34 @@ export function makeOptimizer({ optimizer: { name, betas } }: RunConfig): Optimi
   }
 }
 
+/** Multipliers of learning rate and weight decay by parameter. @param depth Blocks of the encoder. */
+export function scaleRules({ optimizer }: RunConfig, depth: number): ScaleRule[] {
+  const { undecayed, layerDecay, patchEmbeddingRate: patchRate } = optimizer;
+  // Rules by the layer's number are about the encoder's blocks, not those of a decoder or predictor.
+  const ofEncoder =
+    (rule: ScaleRule): ScaleRule =>
+    (name, shape) =>
+      name.startsWith("encoder.") ? rule(name, shape) : {};
+  return [
+    ...(undecayed === "vectors" ? [excludeVectors] : undecayed === "named" ? [excludeNamedAsDinov2] : []),
+    ...(layerDecay === undefined ? [] : [ofEncoder(layerwiseRate(layerDecay, depth))]),
+    ...(patchRate === undefined ? [] : [ofEncoder(patchEmbeddingRate(patchRate))]),
+  ];
+}
+
+/** The learning rate at its peak: the base rate, scaled by the batch. */
+function peakRate({ optimizer, batchSize }: RunConfig): number {
+  const { baseLearningRate, scaling, referenceBatch } = optimizer;
+  const ratio = batchSize / referenceBatch;
+  return baseLearningRate * (scaling === "none" ? 1 : scaling === "sqrt" ? Math.sqrt(ratio) : ratio);
+}
+
 /**
- * The learning rate rises linearly from 0, then falls along a cosine; it is the base rate times batch / 256 at its
- * peak. The weight decay is constant, or goes to its final value along a cosine.
+ * The learning rate rises linearly from 0 to its peak, then falls along a cosine. The weight decay is constant, or goes to its final value along a cosine.
  */
-export function makeSchedules({ optimizer, batchSize }: RunConfig, totalSteps: number): Schedules {
-  const peak = (optimizer.baseLearningRate * batchSize) / 256;
+export function makeSchedules(config: RunConfig, totalSteps: number): Schedules {
+  const peak = peakRate(config);
+  const { optimizer } = config;
   const { weightDecay, finalWeightDecay } = optimizer;
   return {
     learningRate: warmupCosineSchedule({

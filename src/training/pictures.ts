@@ -7,7 +7,7 @@ import { mapValues, prefixed, unprefixed } from "../records.js";
 import { type Device, type HostValue, itemOf, type Program } from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
 import { stateTypes } from "./state.js";
-import { stepInputs, stepInputTypes } from "./step-inputs.js";
+import { cropsOf, type StepSetting, stepInputs, stepInputTypes } from "./step-inputs.js";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -34,14 +34,14 @@ export class PictureMaker {
     device: Device,
     method: Method,
     dataset: Dataset,
-    seed: number,
+    { seed, length }: StepSetting,
     count = 8,
   ): Promise<PictureMaker | undefined> {
     const images = Math.min(count, dataset.length);
     const loader = createSequentialLoader({
       dataset,
       batchSize: images,
-      views: method.views.map(({ crop }) => crop),
+      views: cropsOf(method),
       seed,
     });
     const { value: batch } = await loader.next();
@@ -49,7 +49,7 @@ export class PictureMaker {
     if (!batch) return undefined;
     const types = {
       inputs: stepInputTypes(method, batch.indices.length),
-      state: stateTypes(method).parameters,
+      state: Object.assign({}, ...Object.values(stateTypes(method))) as Record<string, TensorType>,
     };
     const encode = (inputs: Tensors, state: Tensors) => new MethodTrace(method, inputs, state).encode();
     const symbolic = (named: Readonly<Record<string, TensorType>>): Tensors =>
@@ -66,7 +66,7 @@ export class PictureMaker {
         };
       },
     });
-    return new PictureMaker(program, stepInputs(method, batch, seed));
+    return new PictureMaker(program, stepInputs(method, batch, { seed, length }));
   }
 
   /** The pictures with the parameters as they are now. */

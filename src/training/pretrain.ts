@@ -6,14 +6,14 @@
 import { availableParallelism } from "node:os";
 import type { Dataset } from "../data/index.js";
 import { explainError, systemErrorCode } from "../files.js";
-import type { Method } from "../methods/index.js";
+import type { Method, RunLength } from "../methods/index.js";
 import type { VisionTransformerConfig } from "../models/index.js";
 import { Device, type ProviderName } from "../runtime/index.js";
 import { CheckpointStore } from "./checkpoint-store.js";
 import type { RunConfig } from "./config.js";
 import { NonFiniteError, writeDump } from "./dump.js";
 import { type StepReport, trainingLoop } from "./loop.js";
-import { makeOptimizer, makeSchedules } from "./optimization.js";
+import { makeOptimizer, makeSchedules, scaleRules } from "./optimization.js";
 import { findCheckpoint, initializeFrom, resumeCheckpoint, saveCheckpoint, type Trained } from "./restore.js";
 import { checkStartOptions, RunFolder, RunFolderError, type StartOptions } from "./run-folder.js";
 import { planRun, type RunPlan, type RunRequest } from "./run-plan.js";
@@ -40,7 +40,7 @@ export interface RunContext {
   readonly dataset: Dataset;
   readonly device: Device;
   readonly folder: RunFolder;
-  readonly totalSteps: number;
+  readonly length: RunLength;
   /** Steps already done when this process began. */
   readonly startStep: number;
 }
@@ -99,13 +99,15 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 }
 
 async function prepare(plan: RunPlan, device: Device): Promise<Prepared> {
-  const { config, method } = plan;
+  const { config, method, encoder, length } = plan;
   const { batchSize, accumulate, optimizer: settings, seed } = config;
   const { clip } = settings;
   const optimizer = makeOptimizer(config);
   const gradients = await GradientStep.compile(device, method, batchSize, accumulate);
   const update = await UpdateStep.compile(device, method, {
     optimizer,
+    rules: scaleRules(config, encoder.depth),
+    length,
     clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
   });
   await initializeState(device, method, optimizer, seed);
@@ -118,7 +120,8 @@ async function train(
   { resume, initFrom, observe, signal = new AbortController().signal }: PretrainOptions,
   warn: (message: string) => void,
 ): Promise<PretrainResult> {
-  const { config, method, encoder, dataset, device, optimizer, totalSteps } = prepared;
+  const { config, method, encoder, dataset, device, optimizer, length } = prepared;
+  const { totalSteps } = length;
   dataset.skips.nameIn(folder.skippedFile);
   const store = new CheckpointStore(folder.checkpoints, { keepLast: config.log.keep, warn });
   const { fingerprint } = dataset;
@@ -130,7 +133,7 @@ async function train(
     dataset,
     device,
     folder,
-    totalSteps,
+    length,
     startStep,
   });
   let result: PretrainResult | undefined;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { TensorType } from "../graph/index.js";
 import type { Method } from "../methods/index.js";
 import type { Optimizer } from "../nn/index.js";
+import { mapKeys } from "../records.js";
 import type { Device, HostValue } from "../runtime/index.js";
 import type { HostTensor } from "../weights/index.js";
 import {
@@ -17,7 +18,7 @@ import {
 import type { CheckpointStore } from "./checkpoint-store.js";
 import type { RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
-import { PARAMETER, savedTypes, stateTypes } from "./state.js";
+import { PARAMETER, savedTypes, stateTypes, TEACHER, teacherSpecs } from "./state.js";
 
 /** What a run trains, where. */
 export interface Trained {
@@ -122,6 +123,10 @@ export async function initializeFrom(
     checkpoint,
     Object.keys(parameters).filter((name) => !anew.includes(name)),
   );
+  // A teacher starts as its student does.
+  const followed = Object.keys(teacherSpecs(method));
+  const values = await device.getState(followed.map((name) => PARAMETER + name));
+  await device.setState(mapKeys(values, (name) => TEACHER + name.slice(PARAMETER.length)));
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { type Dataset, openDataset, stepsPerEpoch } from "../data/index.js";
-import { type Method, makeMethod } from "../methods/index.js";
+import { encoderNeeds, type Method, makeMethod, type RunLength } from "../methods/index.js";
 import { type VisionTransformerConfig, visionTransformerConfig } from "../models/index.js";
 import { ConfigError, differingKeys, parseConfig, type RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
@@ -26,7 +26,7 @@ export interface RunPlan {
   readonly method: Method;
   readonly encoder: VisionTransformerConfig;
   readonly dataset: Dataset;
-  readonly totalSteps: number;
+  readonly length: RunLength;
 }
 
 /**
@@ -42,7 +42,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const dataset = await openDataset(request.data, {
     synthetic: { seed: config.seed, size: config.imageSize },
   });
-  return { record, config, method, encoder, dataset, totalSteps: runLength(config, dataset, method) };
+  return { record, config, method, encoder, dataset, length: runLength(config, dataset, method) };
 }
 
 function recordOf({ config, out, resume, overwrite = false }: RunRequest): RunRecord {
@@ -65,13 +65,20 @@ function checkUnchanged(asked: RunConfig, own: RunConfig, where: string): void {
 export function buildMethod(config: RunConfig): { method: Method; encoder: VisionTransformerConfig } {
   const { name, batchSize, imageSize, augmentation } = config;
   try {
-    const encoder = visionTransformerConfig({ ...config.encoder, imageSize });
+    const encoder = visionTransformerConfig({ ...encoderNeeds(config.method), ...config.encoder, imageSize });
     const method = makeMethod(config.method, {
       encoder,
       views: makeViews(config),
+      batchSize,
       augmentation: augmentation.pipeline,
     });
     const { minimumBatch, title } = method;
+    if (augmentation.local && !method.views.some(({ name }) => name === "local")) {
+      throw new RangeError(
+        `"augmentation.local" describes small crops, and ${title} takes none; leave it out, or choose a method with ` +
+          "multi-crop (dino, ibot, dinov2)",
+      );
+    }
     if (batchSize < minimumBatch) {
       throw new RangeError(
         `"batchSize" ${batchSize} is too small: the loss of ${title} compares the samples of a batch; ` +
@@ -85,17 +92,18 @@ export function buildMethod(config: RunConfig): { method: Method; encoder: Visio
   }
 }
 
-/** Optimiser steps of the whole run. @throws ConfigError when the data set has not one batch. */
+/** Optimiser steps of the whole run and of one pass over the data. @throws ConfigError when the data set has not one batch. */
 export function runLength(
   { steps, epochs, batchSize }: RunConfig,
   { length, name }: Pick<Dataset, "length" | "name">,
   { minimumBatch }: Pick<Method, "minimumBatch">,
-): number {
+): RunLength {
   const perEpoch = stepsPerEpoch(length, batchSize, true);
   if (perEpoch === 0) {
     const images = length === 1 ? "1 image" : `${length} images`;
     const advice = length < minimumBatch ? "add images" : `use at most ${length}, or add images`;
     throw new ConfigError(`"batchSize" ${batchSize} is more than the ${images} of ${name}; ${advice}`);
   }
-  return steps ?? Math.max(1, Math.round((epochs ?? 1) * perEpoch));
+  const totalSteps = steps ?? Math.max(1, Math.round((epochs ?? 1) * perEpoch));
+  return { totalSteps, stepsPerEpoch: perEpoch };
 }

@@ -15,18 +15,29 @@ export const GRADIENT = "grad/";
 export const OPTIMIZER = "optimizer/";
 /** What a method carries between steps: centres, queues. */
 export const BUFFER = "buffer/";
+/** Buffers' values after the step, which the update takes over; not saved. */
+export const NEXT_BUFFER = "next-buffer/";
+/** Moving averages of parameters, by the same names. */
+export const TEACHER = "teacher/";
 
 export interface StateTypes {
   readonly parameters: Record<string, TensorType>;
+  readonly teacher: Record<string, TensorType>;
   readonly buffers: Record<string, TensorType>;
 }
 
-/** The types of a method's parameters and buffers, by state name. */
+/** The types of a method's parameters, teacher and buffers, by state name. */
 export function stateTypes(method: Method): StateTypes {
   return {
     parameters: prefixed(parameterSpecs(method), PARAMETER),
+    teacher: prefixed(teacherSpecs(method), TEACHER),
     buffers: prefixed(method.buffers, BUFFER),
   };
+}
+
+/** Where a method's encoder that is evaluated and exported lies among its state, as a prefix of timm's names. */
+export function encoderPrefix({ evaluated }: Pick<Method, "evaluated">): string {
+  return `${evaluated.weights === "teacher" ? TEACHER : PARAMETER}encoder.`;
 }
 
 /** A method's parameters by name. */
@@ -34,25 +45,43 @@ export function parameterSpecs(method: Method): Record<string, ParameterSpec> {
   return flattenTree(method.parameters) as Record<string, ParameterSpec>;
 }
 
-/** The state that a checkpoint holds, by name. */
-export function savedTypes(method: Method, optimizer: Optimizer): Record<string, TensorType> {
-  const { parameters, buffers } = stateTypes(method);
-  return { ...parameters, ...prefixed(optimizer.state(parameterSpecs(method)), OPTIMIZER), ...buffers };
+/** A teacher's parameters by name; none without a teacher. */
+export function teacherSpecs({ teacher }: Method): Record<string, ParameterSpec> {
+  return teacher ? (flattenTree(teacher.parameters) as Record<string, ParameterSpec>) : {};
 }
 
-/** Puts the initial state of a run on the device: drawn parameters and buffers, moments of zero. */
+/** The parameters that are ever trained, by name. */
+export function trainedSpecs(method: Method): Record<string, ParameterSpec> {
+  const { frozen } = method;
+  return Object.fromEntries(Object.entries(parameterSpecs(method)).filter(([name]) => !frozen?.test(name)));
+}
+
+/** The state that a checkpoint holds, by name. */
+export function savedTypes(method: Method, optimizer: Optimizer): Record<string, TensorType> {
+  const { parameters, teacher, buffers } = stateTypes(method);
+  const moments = prefixed(optimizer.state(trainedSpecs(method)), OPTIMIZER);
+  return { ...parameters, ...teacher, ...moments, ...buffers };
+}
+
+/**
+ * Puts the initial state of a run on the device: drawn parameters and buffers, a teacher equal to its student, moments
+ * of zero.
+ */
 export async function initializeState(
   device: Device,
   method: Method,
   optimizer: Optimizer,
   seed: number,
 ): Promise<void> {
-  const moments = Object.entries(optimizer.state(parameterSpecs(method))).map(([name, { shape }]) => [
+  const moments = Object.entries(optimizer.state(trainedSpecs(method))).map(([name, { shape }]) => [
     name,
     float32(new Float32Array(sizeOf(shape)), shape),
   ]);
+  const parameters = initialize<object>(method.parameters as never, seed);
+  const teacher = Object.keys(teacherSpecs(method)).map((name) => [name, parameters[name]]);
   await device.setState({
-    ...prefixed(initialize<object>(method.parameters as never, seed), PARAMETER),
+    ...prefixed(parameters, PARAMETER),
+    ...prefixed(Object.fromEntries(teacher) as Record<string, HostValue>, TEACHER),
     ...prefixed(initialize<object>(method.buffers as never, seed), BUFFER),
     ...prefixed(Object.fromEntries(moments) as Record<string, HostValue>, OPTIMIZER),
   });

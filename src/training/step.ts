@@ -20,11 +20,11 @@ import {
   square,
   sum,
   type Tensor,
+  type TensorType,
   variance,
   vjp,
 } from "../graph/index.js";
 import type { LossTerms, Method } from "../methods/index.js";
-import { flattenTree } from "../nn/index.js";
 import { mapKeys, mapValues, prefixed, unprefixed } from "../records.js";
 import {
   type Device,
@@ -35,7 +35,7 @@ import {
   type ProgramDefinition,
 } from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
-import { BUFFER, GRADIENT, PARAMETER, stateTypes } from "./state.js";
+import { GRADIENT, NEXT_BUFFER, stateTypes, trainedSpecs } from "./state.js";
 import { type StepInputs, stepInputTypes } from "./step-inputs.js";
 
 /** What came out of the gradient half of a step, before the update. */
@@ -61,7 +61,6 @@ type Tensors = Readonly<Record<string, Tensor>>;
 /** The programs that compute gradients for a method at a batch size. */
 export class GradientStep {
   private constructor(
-    private readonly batchSize: number,
     private readonly accumulate: number,
     private readonly programs: Programs,
     private readonly names: readonly string[],
@@ -80,7 +79,7 @@ export class GradientStep {
       accumulate === 1
         ? { whole: await device.compile(gradientProgram(method, batchSize)) }
         : await compileAccumulating(device, method, batchSize, accumulate);
-    return new GradientStep(batchSize, accumulate, programs, Object.keys(flattenTree(method.parameters)));
+    return new GradientStep(accumulate, programs, Object.keys(trainedSpecs(method)));
   }
 
   /**
@@ -99,8 +98,7 @@ export class GradientStep {
     inputs: StepInputs,
     { features, objective, backward }: AccumulatingPrograms,
   ): Promise<Gradients> {
-    const size = this.batchSize / this.accumulate;
-    const micro = Array.from({ length: this.accumulate }, (_, i) => sliceInputs(inputs, i * size, size));
+    const micro = divided(inputs, this.accumulate);
     let bytes = 0;
     const parts: Record<string, HostValue>[] = [];
     for (const part of micro) {
@@ -115,10 +113,9 @@ export class GradientStep {
       Object.entries(result).filter(([name]) => name.startsWith(COTANGENT)),
     );
     const outputs = [result];
+    const microCotangents = divided(cotangents, this.accumulate);
     for (const [i, part] of micro.entries()) {
-      outputs.push(
-        await backward.run({ ...part, ...sliceInputs(cotangents, i * size, size) }, { transfer: true }),
-      );
+      outputs.push(await backward.run({ ...part, ...microCotangents[i] }, { transfer: true }));
       bytes += backward.transfers.toDevice;
     }
     return collect(outputs, this.names, bytes);
@@ -139,17 +136,16 @@ type Programs = WholePrograms | AccumulatingPrograms;
 
 /** The gradient half of a step on a whole batch: one program, as it runs without accumulation. */
 export function gradientProgram(method: Method, batch: number): ProgramDefinition {
-  const { parameters, buffers } = stateTypes(method);
   return {
     name: "gradients",
     inputs: stepInputTypes(method, batch),
-    state: { ...parameters, ...buffers },
+    state: readState(method),
     trace: (inputs, state) => {
       const trace = new MethodTrace(method, inputs, state);
       const encoded = trace.encode();
       const objective = trace.objective(encoded.features);
       const losses = { ...objective.losses, ...encoded.losses };
-      const gradients = grad(total(losses), Object.values(trace.parameters));
+      const gradients = grad(total(losses), Object.values(trace.trained));
       return {
         outputs: {
           ...logged(losses),
@@ -157,8 +153,8 @@ export function gradientProgram(method: Method, batch: number): ProgramDefinitio
           [NORMS]: norms(gradients),
         },
         state: {
-          ...named(Object.keys(trace.parameters), gradients),
-          ...prefixed(objective.buffers ?? {}, BUFFER),
+          ...named(Object.keys(trace.trained), gradients),
+          ...prefixed(objective.buffers ?? {}, NEXT_BUFFER),
         },
       };
     },
@@ -172,31 +168,31 @@ async function compileAccumulating(
   batch: number,
   accumulate: number,
 ): Promise<AccumulatingPrograms> {
-  const { parameters, buffers } = stateTypes(method);
+  const read = readState(method);
   const inputs = stepInputTypes(method, batch / accumulate);
   const features = await device.compile({
     name: "features",
     inputs,
-    state: parameters,
+    state: read,
     trace: (fed, state) => ({
       outputs: prefixed(new MethodTrace(method, fed, state).encode().features, FEATURE),
     }),
   });
   const rows = mapValues(features.compiled.outputs, ({ dtype, shape }) => ({
     dtype,
-    shape: [batch, ...shape.slice(1)],
+    shape: [accumulate * (shape[0] as number), ...shape.slice(1)],
   }));
   const scalars = Object.fromEntries(Object.entries(inputs).filter(([name]) => name.startsWith("scalar/")));
   const objective = await device.compile({
     name: "objective",
     inputs: { ...rows, ...scalars },
-    state: { ...parameters, ...buffers },
+    state: read,
     trace: (fed, state) => {
       const trace = new MethodTrace(method, fed, state);
       const all = unprefixed(fed, FEATURE);
       const result = trace.objective(all);
       const [keys, values] = [Object.keys(all), Object.values(all)];
-      const weights = Object.values(trace.parameters);
+      const weights = Object.values(trace.trained);
       const gradients = grad(total(result.losses), [...values, ...weights]);
       const cotangents = Object.fromEntries(keys.map((key, i) => [key, gradients[i] as Tensor]));
       return {
@@ -206,20 +202,20 @@ async function compileAccumulating(
           ...prefixed(cotangents, COTANGENT),
         },
         state: {
-          ...named(Object.keys(trace.parameters), gradients.slice(keys.length)),
-          ...prefixed(result.buffers ?? {}, BUFFER),
+          ...named(Object.keys(trace.trained), gradients.slice(keys.length)),
+          ...prefixed(result.buffers ?? {}, NEXT_BUFFER),
         },
       };
     },
   });
-  const gradientState = mapKeys(parameters, (name) => GRADIENT + name.slice(PARAMETER.length));
+  const gradientState = prefixed(gradientTypes(method), GRADIENT);
   const backward = await device.compile({
     name: "backward",
     inputs: {
       ...inputs,
       ...mapKeys(features.compiled.outputs, (name) => COTANGENT + name.slice(FEATURE.length)),
     },
-    state: { ...parameters, ...gradientState },
+    state: { ...read, ...gradientState },
     trace: (fed, state) => {
       const trace = new MethodTrace(method, fed, state);
       const { features: own, losses } = trace.encode();
@@ -233,16 +229,27 @@ async function compileAccumulating(
         ...Object.values(averaged).map(({ weight }) => scalar(weight)),
       ];
       const known = unprefixed(state, GRADIENT);
-      const gradients = vjp(sources, cotangents, Object.values(trace.parameters)).map((gradient, i) =>
+      const gradients = vjp(sources, cotangents, Object.values(trace.trained)).map((gradient, i) =>
         add(Object.values(known)[i] as Tensor, gradient),
       );
       return {
         outputs: { ...logged(averaged), [NORMS]: norms(gradients) },
-        state: named(Object.keys(trace.parameters), gradients),
+        state: named(Object.keys(trace.trained), gradients),
       };
     },
   });
   return { features, objective, backward };
+}
+
+/** What a step reads of the state. */
+function readState(method: Method): Record<string, TensorType> {
+  const { parameters, teacher, buffers } = stateTypes(method);
+  return { ...parameters, ...teacher, ...buffers };
+}
+
+/** The types of the gradients, by parameter name. */
+function gradientTypes(method: Method): Record<string, TensorType> {
+  return mapValues(trainedSpecs(method), ({ dtype, shape }) => ({ dtype, shape }));
 }
 
 /** The scalar that is minimised. */
@@ -307,13 +314,15 @@ function collect(
   };
 }
 
-function sliceInputs(inputs: StepInputs, start: number, count: number): StepInputs {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, { dtype, shape, data }]) => {
-      if (shape.length === 0) return [name, { dtype, shape, data: data.slice() } as HostValue];
-      const row = data.length / (shape[0] as number);
-      const part = data.slice(start * row, (start + count) * row);
-      return [name, { dtype, shape: [count, ...shape.slice(1)], data: part } as HostValue];
+/** Values of a batch in as many parts along their first dimension; scalars are in each of them. */
+function divided(values: StepInputs, parts: number): StepInputs[] {
+  return Array.from({ length: parts }, (_, part) =>
+    mapValues(values, ({ dtype, shape, data }) => {
+      const [rows] = shape;
+      if (rows === undefined) return { dtype, shape, data: data.slice() } as HostValue;
+      const length = data.length / parts;
+      const own = data.slice(part * length, (part + 1) * length);
+      return { dtype, shape: [rows / parts, ...shape.slice(1)], data: own } as HostValue;
     }),
   );
 }

@@ -1,21 +1,44 @@
-/** @file The second half of a step: the optimiser's update of every parameter, in place. */
+/**
+ * @file The second half of a step, in place: the optimiser's update of every parameter, then the teacher's moving
+ * average of the new parameters, and the buffers' new values.
+ */
 
 import type { TensorType } from "../graph/index.js";
-import type { Method } from "../methods/index.js";
+import type { Method, RunLength } from "../methods/index.js";
 import {
   type ClipScope,
   clipGradients,
-  excludeVectors,
+  movingAverage,
   type Optimizer,
   parameterScales,
+  type ScaleRule,
 } from "../nn/index.js";
-import { mapValues, prefixed, unprefixed } from "../records.js";
-import { type Device, float32Scalar, type Program, type ProgramDefinition } from "../runtime/index.js";
-import { GRADIENT, OPTIMIZER, PARAMETER, parameterSpecs } from "./state.js";
+import { mapKeys, mapValues, prefixed, unprefixed } from "../records.js";
+import {
+  type Device,
+  float32Scalar,
+  type HostValue,
+  type Program,
+  type ProgramDefinition,
+} from "../runtime/index.js";
+import {
+  BUFFER,
+  GRADIENT,
+  NEXT_BUFFER,
+  OPTIMIZER,
+  PARAMETER,
+  stateTypes,
+  TEACHER,
+  teacherSpecs,
+  trainedSpecs,
+} from "./state.js";
 
 export interface UpdateOptions {
   readonly optimizer: Optimizer;
   readonly clip?: { readonly norm: number; readonly scope: ClipScope } | undefined;
+  /** Multipliers of learning rate and weight decay by parameter. */
+  readonly rules: readonly ScaleRule[];
+  readonly length: RunLength;
 }
 
 /** What changes by step. */
@@ -26,52 +49,136 @@ export interface UpdateSettings {
   readonly weightDecay: number;
 }
 
-/** The update program of a method on a device. */
+/** Scalars of the parameters that start late, by name. */
+const LATE = "late/";
+const MOMENTUM = "teacher/momentum";
+
+/** The update programs of a method on a device. */
 export class UpdateStep {
   private constructor(
-    private readonly program: Program,
-    private readonly optimizer: Optimizer,
+    private readonly programs: { readonly early: Program | undefined; readonly usual: Program },
+    private readonly method: Method,
+    private readonly options: UpdateOptions,
   ) {}
 
   static async compile(device: Device, method: Method, options: UpdateOptions): Promise<UpdateStep> {
-    const program = await device.compile(updateProgram(method, options));
-    return new UpdateStep(program, options.optimizer);
+    const isSkipping = lateSteps(method, options) > 0 && method.late?.meanwhile === "skipped";
+    const programs = {
+      early: isSkipping
+        ? await device.compile(updateProgram(method, options, { skipsLate: true }))
+        : undefined,
+      usual: await device.compile(updateProgram(method, options)),
+    };
+    return new UpdateStep(programs, method, options);
   }
 
   async run(settings: UpdateSettings): Promise<void> {
-    await this.program.run(mapValues(this.optimizer.scalars(settings), float32Scalar));
+    const { method, options, programs } = this;
+    const { early, usual } = programs;
+    const skipsLate = early !== undefined && settings.step < lateSteps(method, options);
+    await (skipsLate ? early : usual).run(updateInputs(method, options, settings, { skipsLate }));
   }
 
-  /** Whether every state is written over its old value. */
+  /** Whether every state but the buffers is written over its old value. */
   get isInPlace(): boolean {
-    return this.program.compiled.updates.every(({ inPlace }) => inPlace);
+    return this.programs.usual.compiled.updates.every(
+      ({ inPlace, name }) => inPlace || name.startsWith(BUFFER),
+    );
   }
 }
 
-/** The update of every parameter of a method, as one program. */
-export function updateProgram(method: Method, { optimizer, clip }: UpdateOptions): ProgramDefinition {
-  const specs = parameterSpecs(method);
-  const types: Record<string, TensorType> = mapValues(specs, ({ dtype, shape }) => ({ dtype, shape }));
-  const scalars = optimizer.scalars({ step: 0, learningRate: 0, weightDecay: 0 });
+/** Steps before the method's late parameters train. */
+function lateSteps({ late }: Method, { length }: Pick<UpdateOptions, "length">): number {
+  return late ? Math.round(late.epochs * length.stepsPerEpoch) : 0;
+}
+
+export interface UpdateVariant {
+  /** Leaves the method's late parameters as they are (default false). */
+  readonly skipsLate?: boolean;
+}
+
+/** The scalars that an update program is fed at a step. */
+export function updateInputs(
+  method: Method,
+  options: UpdateOptions,
+  settings: UpdateSettings,
+  { skipsLate = false }: UpdateVariant = {},
+): Record<string, HostValue> {
+  const { optimizer, length } = options;
+  const late = optimizer.scalars(lateSettings(method, options, settings));
+  const momentum = method.teacher?.momentum(length)(settings.step);
+  return mapValues(
+    {
+      ...optimizer.scalars(settings),
+      ...(method.late && !skipsLate ? prefixed(late, LATE) : {}),
+      ...(momentum === undefined ? {} : { [MOMENTUM]: momentum }),
+    },
+    float32Scalar,
+  );
+}
+
+/** What the late parameters' update is told: a step count of their own, or a rate of 0. */
+function lateSettings(method: Method, options: UpdateOptions, settings: UpdateSettings): UpdateSettings {
+  const from = lateSteps(method, options);
+  if (method.late?.meanwhile === "zeroRate") {
+    return settings.step < from ? { ...settings, learningRate: 0 } : settings;
+  }
+  return { ...settings, step: Math.max(0, settings.step - from) };
+}
+
+/** The update of a method, as one program. */
+export function updateProgram(
+  method: Method,
+  options: UpdateOptions,
+  { skipsLate = false }: UpdateVariant = {},
+): ProgramDefinition {
+  const { optimizer, clip, rules } = options;
+  const trained = trainedSpecs(method);
+  const isLate = (name: string) => method.late?.names.test(name) ?? false;
+  const types: Record<string, TensorType> = mapValues(trained, ({ dtype, shape }) => ({ dtype, shape }));
+  const { parameters, teacher, buffers } = stateTypes(method);
+  const scalars = updateInputs(method, options, { step: 0, learningRate: 0, weightDecay: 0 }, { skipsLate });
   return {
-    name: "update",
-    inputs: mapValues(scalars, () => ({ dtype: "float32" as const, shape: [] })),
+    name: skipsLate ? "update without late parameters" : "update",
+    inputs: mapValues(scalars, ({ dtype, shape }) => ({ dtype, shape })),
     state: {
-      ...prefixed(types, PARAMETER),
+      ...parameters,
+      ...teacher,
       ...prefixed(types, GRADIENT),
       ...prefixed(optimizer.state(types), OPTIMIZER),
+      ...buffers,
+      ...mapKeys(buffers, (name) => NEXT_BUFFER + name.slice(BUFFER.length)),
     },
-    trace: (inputs, state) => {
+    trace: (fed, state) => {
+      const old = unprefixed(state, PARAMETER);
       const raw = unprefixed(state, GRADIENT);
-      const updated = optimizer.update({
-        parameters: unprefixed(state, PARAMETER),
-        gradients: clip ? clipGradients(raw, clip.norm, clip.scope).gradients : raw,
-        state: unprefixed(state, OPTIMIZER),
-        scalars: inputs,
-        scales: parameterScales(types, [excludeVectors]),
-      });
+      // Gradients that are skipped have no part in a common norm either.
+      const kept = Object.fromEntries(Object.entries(raw).filter(([name]) => !(skipsLate && isLate(name))));
+      const gradients = clip ? clipGradients(kept, clip.norm, clip.scope).gradients : kept;
+      const scales = parameterScales(types, rules);
+      const group = (late: boolean) =>
+        optimizer.update({
+          parameters: old,
+          gradients: Object.fromEntries(Object.entries(gradients).filter(([name]) => isLate(name) === late)),
+          state: unprefixed(state, OPTIMIZER),
+          scalars: late ? unprefixed(fed, LATE) : fed,
+          scales,
+        });
+      const groups = method.late && !skipsLate ? [group(false), group(true)] : [group(false)];
+      const updated = Object.assign({}, ...groups.map((part) => part.parameters)) as typeof old;
+      const momentum = fed[MOMENTUM];
+      const followed = Object.fromEntries(
+        Object.keys(teacherSpecs(method)).map((name) => [name, updated[name] ?? old[name]]),
+      ) as typeof old;
       return {
-        state: { ...prefixed(updated.parameters, PARAMETER), ...prefixed(updated.state, OPTIMIZER) },
+        state: {
+          ...prefixed(updated, PARAMETER),
+          ...prefixed(Object.assign({}, ...groups.map((part) => part.state)) as typeof old, OPTIMIZER),
+          ...(momentum
+            ? prefixed(movingAverage(unprefixed(state, TEACHER), followed, momentum), TEACHER)
+            : {}),
+          ...prefixed(unprefixed(state, NEXT_BUFFER), BUFFER),
+        },
       };
     },
   };

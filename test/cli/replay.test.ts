@@ -51,7 +51,11 @@ async function spoiltStep(
     ),
   };
   const gradients: Gradients = { losses: { total: Number.NaN }, metrics: {}, norms: {}, bytesToDevice: 0 };
-  const error = new NonFiniteError(6, gradients, stepInputs(method, batch, 0));
+  const error = new NonFiniteError(
+    6,
+    gradients,
+    stepInputs(method, batch, { seed: 0, length: { totalSteps: 10, stepsPerEpoch: 5 } }),
+  );
   const dump = await writeDump(run.dumps, error, device, Object.keys(savedTypes(method, optimizer)));
   run.release();
   return dump;

@@ -1,7 +1,7 @@
 /** @file Small methods, and what their two stages give on one batch. */
 
 import type { Tensor } from "#src/graph/index.js";
-import type { LossTerms, Method, ViewSpec } from "#src/methods/index.js";
+import type { LossTerms, Method, MethodViews, ViewSpec } from "#src/methods/index.js";
 import { type VisionTransformerOptions, visionTransformerConfig } from "#src/models/index.js";
 import { treeLike } from "#src/nn/index.js";
 import type { HostValue } from "#src/runtime/index.js";
@@ -25,7 +25,7 @@ export function smallEncoder(options: Partial<VisionTransformerOptions> = {}) {
 const unchanged: RandomTransform = { parameters: {}, draw: () => ({}), apply: (images) => images };
 
 /** Views named v1 and u that are the crops as they are. */
-export const plainViews: readonly [ViewSpec, ViewSpec] = [view("v1"), view("u")];
+export const plainViews: MethodViews = { global: [view("v1"), view("u")] };
 
 function view(name: string): ViewSpec {
   return { name, crop: wholeImage(IMAGE_SIZE), augment: unchanged };
@@ -38,8 +38,9 @@ function view(name: string): ViewSpec {
 export function traceStages(method: Method, inputs: Traced, draws: Readonly<Record<string, Traced>> = {}) {
   const parameters = treeLike(method.parameters, inputs);
   const views = { v1: inputs.v1 as Tensor, u: inputs.u as Tensor };
-  const encoded = method.encode({ parameters, views, draws, scalars: {} });
-  const objective = method.objective({ parameters, features: encoded.features, buffers: {}, scalars: {} });
+  const shared = { parameters, teacher: {}, buffers: {}, scalars: {} };
+  const encoded = method.encode({ ...shared, views, draws });
+  const objective = method.objective({ ...shared, features: encoded.features });
   return { encoded, objective, losses: { ...objective.losses, ...encoded.losses } as LossTerms };
 }
 

@@ -2,7 +2,13 @@
 
 import { expect, test } from "vitest";
 import { add, constant, grad, mul, type Tensor } from "#src/graph/index.js";
-import { type VicregOptions, vicreg, vicregOptions, vicregTerms } from "#src/methods/index.js";
+import {
+  type RandomDraw,
+  type VicregOptions,
+  vicreg,
+  vicregOptions,
+  vicregTerms,
+} from "#src/methods/index.js";
 import { visionTransformer } from "#src/models/index.js";
 import { treeLike } from "#src/nn/index.js";
 import { randomStream } from "#src/random.js";
@@ -129,8 +135,8 @@ test("coefficients are SIE's unless they are given", () => {
 
 test("drop path: each view's branches are dropped by its own draw", async () => {
   const options = vicregOptions.parse({ width: 16, expander: [16, 16] });
-  const method = vicreg(smallEncoder({ dropPath: 0.5, depth: 2 }), plainViews, options);
-  const draw = get(method.draws, "dropPath");
+  const method = vicreg(smallEncoder({ dropPath: 0.5, depth: 2 }), plainViews, options, 8);
+  const draw = get(method.draws, "dropPath") as RandomDraw;
   expect(draw.parameters).toEqual({ first: [4], second: [4] });
   // Growing linearly: block 0 is never dropped, block 1 with probability 0.5.
   const { first = [] } = draw.draw(randomStream(1, "drop"));
@@ -143,7 +149,7 @@ test("drop path: each view's branches are dropped by its own draw", async () => 
     evaluate({ v1: noise(shape), u: noise(shape, 2), ...someParameters(method) }, (inputs) => {
       const factors = (values: readonly number[]) => constant([...values, ...values], [2, 4]);
       const draws = { dropPath: { first: factors([1, 1, 1, 1]), second: factors(second) } };
-      const [one, two] = traceStages(method, inputs, draws).encoded.tokens;
+      const [one, two] = traceStages(method, inputs, draws).encoded.equivariant as [Tensor, Tensor];
       return { one, two };
     });
   const [kept, dropped] = [await run([1, 1, 1, 1]), await run([1, 1, 0, 0])];

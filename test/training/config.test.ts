@@ -188,9 +188,12 @@ describe("sizes that do not fit each other", () => {
 test("the length of a run is its steps, or its epochs of whole batches", () => {
   const method = { minimumBatch: 2 };
   const photos = (length: number) => ({ length, name: "photos" });
-  expect(runLength(tinyConfig({ steps: 7 }), photos(20), method)).toBe(7);
-  expect(runLength(tinyConfig({ steps: undefined, epochs: 3 }), photos(23), method)).toBe(6);
-  expect(runLength(tinyConfig({ steps: undefined, epochs: 0.1 }), photos(23), method)).toBe(1);
+  expect(runLength(tinyConfig({ steps: 7 }), photos(20), method)).toEqual({
+    totalSteps: 7,
+    stepsPerEpoch: 2,
+  });
+  expect(runLength(tinyConfig({ steps: undefined, epochs: 3 }), photos(23), method).totalSteps).toBe(6);
+  expect(runLength(tinyConfig({ steps: undefined, epochs: 0.1 }), photos(23), method).totalSteps).toBe(1);
   const refusal = (length: number) =>
     (thrown(() => runLength(tinyConfig(), photos(length), method)) as Error).message;
   expect(refusal(5)).toBe('"batchSize" 8 is more than the 5 images of photos; use at most 5, or add images');

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { createSequentialLoader, openDataset } from "#src/data/index.js";
-import { Device, float32Scalar, type HostValue } from "#src/runtime/index.js";
+import { Device, type HostValue } from "#src/runtime/index.js";
 import {
   buildMethod,
   GradientStep,
@@ -11,12 +11,16 @@ import {
   makeOptimizer,
   parameterSpecs,
   type RunConfig,
+  scaleRules,
   stepInputs,
   UpdateStep,
+  updateInputs,
   updateProgram,
 } from "#src/training/index.js";
 import { get, largestOf, relativeError } from "../nn/helpers.js";
 import { tinyConfig, tinyMethods } from "./tiny.js";
+
+const length = { totalSteps: 10, stepsPerEpoch: 5 };
 
 /** A method on a device of its own, with the inputs of one batch. */
 async function prepared(config: RunConfig) {
@@ -31,7 +35,7 @@ async function prepared(config: RunConfig) {
   if (!batch) throw new Error("no batch");
   const device = await Device.open({ threads: 1 });
   await initializeState(device, method, makeOptimizer(config), config.seed);
-  return { method, device, inputs: stepInputs(method, batch, config.seed) };
+  return { method, device, inputs: stepInputs(method, batch, { seed: config.seed, length }) };
 }
 
 const bytesOf = (values: readonly HostValue[]) => values.reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -104,12 +108,10 @@ describe.each(Object.keys(tinyMethods) as (keyof typeof tinyMethods)[])("%s", (n
     expect(gradients.transfers.fromDevice).toBe(bytesOf(Object.values(outputs)));
     expect(gradients.transfers.fromDevice).toBeLessThan(4 * (parameters + 16));
 
-    const optimizer = makeOptimizer(config);
-    const update = await device.compile(updateProgram(method, { optimizer }));
-    const scalars = optimizer.scalars({ step: 0, learningRate: 1e-3, weightDecay: 0.1 });
-    await update.run(
-      Object.fromEntries(Object.entries(scalars).map(([key, value]) => [key, float32Scalar(value)])),
-    );
+    const options = { optimizer: makeOptimizer(config), rules: scaleRules(config, 1), length };
+    const update = await device.compile(updateProgram(method, options));
+    const scalars = updateInputs(method, options, { step: 0, learningRate: 1e-3, weightDecay: 0.1 });
+    await update.run(scalars);
     expect(update.transfers).toEqual({ toDevice: 4 * Object.keys(scalars).length, fromDevice: 0 });
   });
 });
@@ -121,7 +123,8 @@ test.each(["adamw", "adam", "sgd"])(
     const { method, device } = await prepared(config);
     await using _ = device;
     for (const clip of [undefined, { norm: 1, scope: "all" }, { norm: 1, scope: "tensor" }] as const) {
-      const update = await UpdateStep.compile(device, method, { optimizer: makeOptimizer(config), clip });
+      const optimizer = makeOptimizer(config);
+      const update = await UpdateStep.compile(device, method, { optimizer, clip, rules: [], length });
       expect(update.isInPlace, JSON.stringify(clip)).toBe(true);
     }
   },

@@ -3,28 +3,27 @@
 import type { Batch } from "../../data/index.js";
 import { countFlops } from "../../graph/index.js";
 import type { Method } from "../../methods/index.js";
-import { type Optimizer, parameterCount } from "../../nn/index.js";
+import { parameterCount } from "../../nn/index.js";
 import { randomStream } from "../../random.js";
-import { mapValues } from "../../records.js";
+import { Device, type DeviceOptions, type ProfileRow, traceProgram } from "../../runtime/index.js";
 import {
-  Device,
-  type DeviceOptions,
-  float32Scalar,
-  type ProfileRow,
-  traceProgram,
-} from "../../runtime/index.js";
-import {
+  cropsOf,
   GradientStep,
   gradientProgram,
   initializeState,
   makeOptimizer,
+  scaleRules,
   stepInputs,
+  type UpdateOptions,
   UpdateStep,
+  updateInputs,
   updateProgram,
 } from "../../training/index.js";
 import { makeWorkload, type Workload } from "./workload.js";
 
 const SEED = 0;
+/** Of the run that the steps are part of: only schedules depend on it. */
+const LENGTH = { totalSteps: 1000, stepsPerEpoch: 100 };
 const settings = { learningRate: 1e-4, weightDecay: 0.05 };
 /** What ONNX Runtime calls matrix products and convolutions, fused or not. */
 const gemmOperator = /(MatMul|Gemm|Conv)/;
@@ -35,7 +34,7 @@ export class MeasuredStep {
 
   private constructor(
     private readonly method: Method,
-    private readonly optimizer: Optimizer,
+    private readonly options: UpdateOptions,
     private readonly device: Device,
     private readonly gradients: GradientStep,
     private readonly update: UpdateStep,
@@ -44,17 +43,18 @@ export class MeasuredStep {
     readonly buildSeconds: number,
   ) {}
 
-  static async create(workload: Workload, options: DeviceOptions): Promise<MeasuredStep> {
+  static async create(workload: Workload, deviceOptions: DeviceOptions): Promise<MeasuredStep> {
     const { config, method } = makeWorkload(workload);
     const optimizer = makeOptimizer(config);
-    const device = await Device.open(options);
+    const options = { optimizer, rules: scaleRules(config, config.encoder.depth ?? 0), length: LENGTH };
+    const device = await Device.open(deviceOptions);
     const start = performance.now();
     const gradients = await GradientStep.compile(device, method, workload.batch);
-    const update = await UpdateStep.compile(device, method, { optimizer });
+    const update = await UpdateStep.compile(device, method, options);
     const seconds = (performance.now() - start) / 1000;
     await initializeState(device, method, optimizer, SEED);
     const batch = randomBatch(method, workload.batch);
-    return new MeasuredStep(method, optimizer, device, gradients, update, batch, seconds);
+    return new MeasuredStep(method, options, device, gradients, update, batch, seconds);
   }
 
   /** Trained numbers. */
@@ -64,8 +64,8 @@ export class MeasuredStep {
 
   /** Operations of matrix products and convolutions in one step. */
   get flops(): number {
-    const { method, optimizer, batch } = this;
-    const programs = [gradientProgram(method, batch.count), updateProgram(method, { optimizer })];
+    const { method, options, batch } = this;
+    const programs = [gradientProgram(method, batch.count), updateProgram(method, options)];
     return programs.reduce((total, program) => total + countFlops(traceProgram(program).graph), 0);
   }
 
@@ -79,13 +79,12 @@ export class MeasuredStep {
 
   /** Every operation's time over a few steps, in sessions of their own that keep a profile. */
   async profile(steps: number): Promise<ProfileRow[]> {
-    const { device, method, optimizer, batch } = this;
+    const { device, method, options, batch } = this;
     const gradients = await device.compile(gradientProgram(method, batch.count), { profile: true });
-    const update = await device.compile(updateProgram(method, { optimizer }), { profile: true });
+    const update = await device.compile(updateProgram(method, options), { profile: true });
     for (let i = 0; i < steps; i++) {
       await gradients.run(this.#inputs());
-      const scalars = optimizer.scalars({ ...settings, step: this.#step++ });
-      await update.run(mapValues(scalars, float32Scalar));
+      await update.run(updateInputs(method, options, { ...settings, step: this.#step++ }));
     }
     return [...(await gradients.endProfiling()), ...(await update.endProfiling())];
   }
@@ -96,7 +95,8 @@ export class MeasuredStep {
 
   #inputs() {
     // Another step draws other numbers for the augmentations.
-    return stepInputs(this.method, { ...this.batch, step: this.#step, epoch: this.#step }, SEED);
+    const batch = { ...this.batch, step: this.#step, epoch: this.#step };
+    return stepInputs(this.method, batch, { seed: SEED, length: LENGTH });
   }
 }
 
@@ -115,7 +115,7 @@ function randomBatch(method: Method, count: number): Batch {
     count,
     indices: Int32Array.from({ length: count }, (_, i) => i),
     labels: undefined,
-    views: method.views.map(({ crop }) =>
+    views: cropsOf(method).map((crop) =>
       Uint8Array.from({ length: count * 3 * crop.size ** 2 }, () => random.integer(256)),
     ),
   };

@@ -118,6 +118,7 @@ function regression(
     draws: {},
     schedules: {},
     minimumBatch: 1,
+    evaluated: { weights: "student", feature: "mean" },
     buffers: { target: parameter([batch, TARGETS], normalInitializer(1)) },
     parameters: {
       encoder: visionTransformerParameters(encoder),
@@ -126,7 +127,7 @@ function regression(
     encode({ parameters, views }) {
       const { patches } = visionTransformer(parameters.encoder, encoder, normalize(views.image as Tensor));
       const features = linear(parameters.head, mean(patches, [1]));
-      return { features: { features }, losses: {}, tokens: [patches, patches] };
+      return { features: { features }, losses: {} };
     },
     objective: ({ features, buffers }) => {
       const error = square(sub(features.features as Tensor, buffers.target as Tensor));
