@@ -3,11 +3,15 @@
 import { z } from "zod";
 import type { VisionTransformerConfig, VisionTransformerOptions } from "../models/index.js";
 import { transformation } from "../transforms/index.js";
+import { ijepa, ijepaEncoder, ijepaOptions } from "./ijepa.js";
 import { inbetween, inbetweenOptions } from "./inbetween.js";
+import { mae, maeEncoder, maeOptions } from "./mae.js";
 import type { Method, MethodViews } from "./method.js";
 import { vicreg, vicregOptions } from "./vicreg.js";
 
+export * from "./ijepa.js";
 export * from "./inbetween.js";
+export * from "./mae.js";
 export * from "./method.js";
 export * from "./vicreg.js";
 
@@ -18,7 +22,16 @@ const baseSchema = z.discriminatedUnion("name", [vicregSchema]);
 
 const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
 
-export const methodSchema = z.discriminatedUnion("name", [vicregSchema, inbetweenSchema]);
+const maeSchema = maeOptions.extend({ name: z.literal("mae") });
+
+const ijepaSchema = ijepaOptions.extend({ name: z.literal("ijepa") });
+
+export const methodSchema = z.discriminatedUnion("name", [
+  vicregSchema,
+  maeSchema,
+  ijepaSchema,
+  inbetweenSchema,
+]);
 export type MethodOptions = z.output<typeof methodSchema>;
 
 /** What a method is made for. */
@@ -38,6 +51,10 @@ export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerO
   switch (options.name) {
     case "vicreg":
       return {};
+    case "mae":
+      return maeEncoder;
+    case "ijepa":
+      return ijepaEncoder;
     case "inbetween":
       return encoderNeeds(options.base);
   }
@@ -48,6 +65,10 @@ export function makeMethod(options: MethodOptions, { encoder, views, augmentatio
   switch (options.name) {
     case "vicreg":
       return vicreg(encoder, views, options);
+    case "mae":
+      return mae(encoder, views, options);
+    case "ijepa":
+      return ijepa(encoder, views, options);
     case "inbetween":
       return inbetween(
         (baseViews, reserved) => vicreg(encoder, baseViews, options.base, reserved),

@@ -5,13 +5,10 @@
 
 import {
   add,
-  broadcastTo,
-  cast,
   concat,
   constant,
   GraphError,
   reshape,
-  scalar,
   scatterRows,
   slice,
   type Tensor,
@@ -26,7 +23,7 @@ import {
   parameter,
   sinCosPositions,
 } from "../nn/index.js";
-import { batchRows } from "./patches.js";
+import { batchRows, patchesNamed } from "./patches.js";
 import {
   type Transformer,
   type TransformerConfig,
@@ -89,9 +86,8 @@ export function maeDecoder(
   // and its gradient is a gather.
   const rows = batchRows(kept, count);
   const seen = reshape(slice(embedded, 1, 1), [rows.size, width]);
-  const isSeen = scatterRows(rows, broadcastTo(scalar(1, encoded.dtype), [rows.size, 1]), batch * count);
   const placed = where(
-    cast(isSeen, "bool"),
+    reshape(patchesNamed(kept, count), [batch * count, 1]),
     scatterRows(rows, seen, batch * count),
     reshape(p.mask_token, [1, width]),
   );

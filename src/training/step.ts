@@ -252,11 +252,10 @@ function gradientTypes(method: Method): Record<string, TensorType> {
   return mapValues(trainedSpecs(method), ({ dtype, shape }) => ({ dtype, shape }));
 }
 
-/** The scalar that is minimised. */
+/** The scalar that is minimised; 0 for a stage that has no losses. */
 function total(losses: LossTerms): Tensor {
-  return Object.values(losses)
-    .map(({ value, weight }) => mul(value, weight))
-    .reduce((sumSoFar, term) => add(sumSoFar, term));
+  const terms = Object.values(losses).map(({ value, weight }) => mul(value, weight));
+  return terms.length === 0 ? scalar(0) : terms.reduce(add);
 }
 
 /** Each part by itself, and its share of the total. */

@@ -8,7 +8,7 @@
  *   - all contexts are cut to the shortest of the batch, first patches in raster order first.
  */
 
-import type { RandomStream } from "../../random.js";
+import { type RandomStream, randomStream } from "../../random.js";
 
 type Range = readonly [low: number, high: number];
 
@@ -113,6 +113,38 @@ function areaBounds(grid: Size, scale: Range, aspect: Range): [smallest: number,
     bounds[1] = Math.max(bounds[1], rows[1] * columns[0]);
   }
   return bounds;
+}
+
+/** How likely it is, at most, that a batch's contexts are cut to `contextCapacity`. */
+const CUT_PROBABILITY = 1e-6;
+
+/** Images that are drawn to estimate it. */
+const TRIALS = 1024;
+
+/**
+ * How many patches need to be reserved for the contexts of a batch, all of which are as long as its shortest: so many
+ * that all of the batch are longer with a probability of 1e-6 only. For a single image that is the longest context,
+ * for a batch of 128 half as many.
+ */
+export function contextCapacity(grid: Size, options: MultiBlockOptions, batch: number): number {
+  const { largestContext } = multiBlockBounds(grid, options);
+  // The share of images that are longer than the capacity may be this, as a batch needs all of them to be.
+  const share = CUT_PROBABILITY ** (1 / batch);
+  const rank = Math.ceil((1 - share) * TRIALS);
+  if (rank >= TRIALS) return largestContext;
+  // Contexts are longest where targets are smallest and the context block is largest.
+  const sizes = [0, 1].map((u) => blockSize(grid, options.targetScale, options.targetAspect, u)) as [
+    Size,
+    Size,
+  ];
+  const target = sizes[0].rows * sizes[0].columns <= sizes[1].rows * sizes[1].columns ? sizes[0] : sizes[1];
+  const context = blockSize(grid, options.contextScale, [1, 1], 1);
+  const random = randomStream(0, "context capacity");
+  const lengths = Int32Array.from(
+    { length: TRIALS },
+    () => imageMask(random, grid, target, context, options).context.length,
+  ).sort();
+  return Math.min(largestContext, lengths[rank] ?? largestContext);
 }
 
 /**
