@@ -56,6 +56,13 @@ export const configSchema = z.strictObject({
   name: z.string().min(1),
   /** What the recipe is for, in a sentence. */
   description: z.string().default(""),
+  /** Where the paper has this row: the numbers of its tables, and what it calls the row. */
+  table: z
+    .strictObject({
+      numbers: z.array(z.int().min(1).max(9)).default([]),
+      row: z.string().min(1),
+    })
+    .optional(),
   imageSize: count.describe("side of the square views in pixels"),
   encoder: encoderSchema,
   method: methodSchema,
