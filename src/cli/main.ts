@@ -11,6 +11,7 @@ import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
 import { addRecipes } from "./list-recipes.js";
 import { printError } from "./output.js";
+import { addPlan } from "./plan.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
@@ -22,6 +23,7 @@ const commands = [
   addDemo,
   addPretrain,
   addRecipes,
+  addPlan,
   addEvaluate,
   addEmbed,
   addData,

@@ -5,6 +5,7 @@ export * from "./dtype.js";
 export * from "./errors.js";
 export { countFlops } from "./flops.js";
 export * from "./graph.js";
+export { peakActivationBytes } from "./liveness.js";
 export type { Emitter, Target } from "./onnx/emitter.js";
 export { type OnnxOptions, writeOnnx } from "./onnx/writer.js";
 export * from "./operators/activation.js";
