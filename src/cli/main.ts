@@ -1,6 +1,7 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addAttention } from "./attention.js";
 import { addBench } from "./bench.js";
 import { addCompare } from "./compare.js";
 import { addData } from "./data.js";
@@ -10,11 +11,13 @@ import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
 import { addRecipes } from "./list-recipes.js";
+import { addMap } from "./map.js";
 import { printError } from "./output.js";
 import { addPlan } from "./plan.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
+import { addSearch } from "./search.js";
 import { addSweep } from "./sweep.js";
 import { version } from "./version.js";
 
@@ -27,6 +30,9 @@ const commands = [
   addEvaluate,
   addEmbed,
   addData,
+  addSearch,
+  addMap,
+  addAttention,
   addExport,
   addReport,
   addSweep,

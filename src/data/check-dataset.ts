@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { reasonOf } from "./data-error.js";
 import type { Dataset, Metric } from "./dataset.js";
 import { shrinkFor } from "./image.js";
-import { inspectFiles } from "./image-files.js";
+import { inspectFiles } from "./inspect-files.js";
 import type { Listing } from "./layout.js";
 import { type FoundData, findData } from "./open-dataset.js";
 import { listSplit } from "./open-layout.js";

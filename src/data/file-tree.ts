@@ -18,7 +18,7 @@ import { explainError, systemErrorCode } from "../files.js";
 import { DataError, reasonOf } from "./data-error.js";
 import type { SampleSource } from "./sample-source.js";
 import type { SkipLog } from "./skip-log.js";
-import { indexTar, type TarMember } from "./tar.js";
+import type { TarMember } from "./tar.js";
 
 /** Where a file's bytes lie on the disk. */
 export interface Extent {
@@ -261,9 +261,9 @@ export function folderTree(path: string): FileTree {
   return new FolderTree(path);
 }
 
-/** @throws DataError when the archive is compressed, damaged or incomplete. */
-export async function tarTree(path: string): Promise<FileTree> {
-  return new TarTree(path, await indexTar(path));
+/** @param members What `indexTar` found in the archive. */
+export function tarTree(path: string, members: readonly TarMember[]): FileTree {
+  return new TarTree(path, members);
 }
 
 /** A folder of a tree, as a tree. */

@@ -1,49 +1,51 @@
-/** @file Image files looked at before a data set is made of them: what is there, and what begins like an image. */
+/** @file Single image files as a data set, and small square pictures of samples. */
 
-import { systemErrorCode } from "../files.js";
-import { reasonOf } from "./data-error.js";
-import type { FileTree } from "./file-tree.js";
-import { HEADER_BYTES, headerProblem } from "./image-header.js";
-import type { SkipLog } from "./skip-log.js";
+import { statSync } from "node:fs";
+import { applyCrop, planCrop } from "./crop.js";
+import { DataError, reasonOf } from "./data-error.js";
+import { type Dataset, makeDataset } from "./dataset.js";
+import type { Raster } from "./image.js";
 
-export interface InspectedFiles {
-  /** Places in the list of those that begin like an image, and their bytes. */
-  readonly usable: readonly number[];
-  readonly sizes: readonly number[];
-  /** Places in the list of those that are not there. */
-  readonly missing: readonly number[];
+/** @throws DataError naming the file that is none. */
+export function openImageFiles(paths: readonly string[]): Dataset {
+  for (const path of paths) {
+    let isFile: boolean;
+    try {
+      isFile = statSync(path).isFile();
+    } catch (error) {
+      throw new DataError(`The image ${path} cannot be read: ${reasonOf(error)}`);
+    }
+    if (!isFile) throw new DataError(`${path} is no file: give the path of an image.`);
+  }
+  return makeDataset({
+    name: paths.length === 1 ? (paths[0] as string) : `${paths.length} images`,
+    length: paths.length,
+    sampleName: (index) => paths[index] as string,
+    source: (index) => ({ kind: "file", path: paths[index] as string }),
+    identity: paths.map((path) => `${path}\0`),
+  });
 }
 
-/** Files looked at between two pauses, in which the program can do something else. */
-const FILES_AT_A_TIME = 512;
+/** The middle square of a sample at `size` pixels, as an encoder sees it. @throws Error when it cannot be decoded. */
+export async function centerSquare(
+  dataset: Dataset,
+  index: number,
+  size: number,
+  resize = size,
+): Promise<Raster> {
+  const image = await dataset.decode(index, { minSize: resize });
+  const noDraws = { uniform: () => 0, integer: () => 0 };
+  const plan = planCrop({ kind: "resizeCenterCrop", resize, size }, image, noDraws);
+  const planes = new Uint8Array(3 * size * size);
+  applyCrop(image, image, plan, planes);
+  return { width: size, height: size, channels: 3, data: interleaved(planes, size * size) };
+}
 
-/**
- * Looks at the beginning of each file: damage further inside shows when a loader decodes it.
- * @param skips Where files that are there but no image are named.
- */
-export async function inspectFiles(
-  tree: FileTree,
-  files: readonly string[],
-  skips: SkipLog,
-): Promise<InspectedFiles> {
-  const usable: number[] = [];
-  const sizes: number[] = [];
-  const missing: number[] = [];
-  const head = new Uint8Array(HEADER_BYTES);
-  for (const [i, file] of files.entries()) {
-    if (i % FILES_AT_A_TIME === FILES_AT_A_TIME - 1) await new Promise((resume) => setImmediate(resume));
-    try {
-      const found = tree.head(file, head);
-      const problem = found && headerProblem(head.subarray(0, found.read));
-      if (!found) missing.push(i);
-      else if (problem !== undefined) skips.add(file, problem);
-      else {
-        usable.push(i);
-        sizes.push(found.bytes);
-      }
-    } catch (error) {
-      skips.add(file, systemErrorCode(error) === "EACCES" ? "permission denied" : reasonOf(error));
-    }
+/** Planes `[3, area]` as pixels `[area, 3]`. */
+function interleaved(planes: Uint8Array, area: number): Uint8Array {
+  const pixels = new Uint8Array(3 * area);
+  for (let i = 0; i < area; i++) {
+    for (let c = 0; c < 3; c++) pixels[3 * i + c] = planes[c * area + i] as number;
   }
-  return { usable, sizes, missing };
+  return pixels;
 }

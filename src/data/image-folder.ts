@@ -3,7 +3,7 @@
 import { DataError } from "./data-error.js";
 import { type Dataset, makeDataset } from "./dataset.js";
 import { compareNames, type FileTree } from "./file-tree.js";
-import { inspectFiles } from "./image-files.js";
+import { inspectFiles } from "./inspect-files.js";
 import { SkipLog } from "./skip-log.js";
 
 /**

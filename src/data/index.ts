@@ -22,6 +22,7 @@ export {
   imageLibraries,
   type Raster,
 } from "./image.js";
+export { centerSquare, openImageFiles } from "./image-files.js";
 export {
   createLoader,
   createSequentialLoader,

@@ -85,8 +85,9 @@ export async function findData(spec: string): Promise<FoundData> {
       `${path} is a file, expected a folder of images or a tar archive: give the folder that holds it.`,
     );
   }
-  if (isShard(await indexTar(path))) return findShards(path, [path]);
-  const tree = await tarTree(path);
+  const members = await indexTar(path);
+  if (isShard(members)) return findShards(path, [path]);
+  const tree = tarTree(path, members);
   return (await recogniseLayout(tree)) ?? { tree, layout: undefined };
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DataError } from "./data-error.js";
 import { type Dataset, makeDataset } from "./dataset.js";
 import type { FileTree } from "./file-tree.js";
-import { inspectFiles } from "./image-files.js";
+import { inspectFiles } from "./inspect-files.js";
 import { type FileListing, type Layout, type Listing, type PlacedListing, splitParts } from "./layout.js";
 import { SkipLog } from "./skip-log.js";
 

@@ -1,5 +1,6 @@
 /** @file Vision transformers and what is trained on their features. */
 
+export * from "./attention-maps.js";
 export * from "./decoder.js";
 export * from "./dino-head.js";
 export * from "./equivariant-predictor.js";

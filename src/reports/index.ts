@@ -10,6 +10,7 @@ export {
   terminalComparison,
   writeComparison,
 } from "./comparison-page.js";
+export * from "./embedding-map.js";
 export * from "./events.js";
 export * from "./format.js";
 export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";

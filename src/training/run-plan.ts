@@ -17,6 +17,8 @@ export interface RunRequest extends Pick<StartOptions, "resume" | "overwrite"> {
   readonly config?: RunConfig;
   /** What `openDataset` takes. */
   readonly data: string;
+  /** Which part of a data set with splits. Default "train". */
+  readonly split?: string;
   /** The run folder. */
   readonly out: string;
 }
@@ -42,6 +44,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const { method, encoder } = buildMethod(config);
   checkMemory(method, config);
   const dataset = await openDataset(request.data, {
+    ...(request.split === undefined ? {} : { split: request.split }),
     synthetic: { seed: config.seed, size: config.imageSize },
   });
   return { record, config, method, encoder, dataset, length: runLength(config, dataset, method) };
