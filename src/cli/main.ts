@@ -14,6 +14,7 @@ import { addImport } from "./import.js";
 import { addRecipes } from "./list-recipes.js";
 import { addMap } from "./map.js";
 import { printError } from "./output.js";
+import { addPlan } from "./plan.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
@@ -26,6 +27,7 @@ const commands = [
   addDemo,
   addPretrain,
   addRecipes,
+  addPlan,
   addEvaluate,
   addEmbed,
   addData,

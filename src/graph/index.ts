@@ -5,6 +5,7 @@ export * from "./dtype.js";
 export * from "./errors.js";
 export { countFlops } from "./flops.js";
 export * from "./graph.js";
+export { peakActivationBytes } from "./liveness.js";
 export type { Emitter, Target } from "./onnx/emitter.js";
 export { joined as joinedFile, type OnnxFile } from "./onnx/model-file.js";
 export { type OnnxFileOptions, type OnnxOptions, writeOnnx, writeOnnxFiles } from "./onnx/writer.js";

@@ -7,7 +7,9 @@ import { crossAttentionOptions, crossAttentionReconstruction } from "./cross-att
 import { dino, dinoOptions } from "./dino.js";
 import { dinov2, dinov2Options } from "./dinov2.js";
 import { ibot, ibotOptions } from "./ibot.js";
+import { ijepa, ijepaEncoder, ijepaOptions } from "./ijepa.js";
 import { type BaseMethod, inbetween, inbetweenOptions } from "./inbetween.js";
+import { mae, maeEncoder, maeOptions } from "./mae.js";
 import type { Method, MethodViews } from "./method.js";
 import { mocov2, mocov2Options } from "./mocov2.js";
 import { mocov3, mocov3Needs, mocov3Options } from "./mocov3.js";
@@ -19,9 +21,11 @@ export * from "./cross-attention.js";
 export * from "./dino.js";
 export * from "./dinov2.js";
 export * from "./ibot.js";
+export * from "./ijepa.js";
 export * from "./inbetween.js";
 export * from "./losses/contrastive.js";
 export * from "./losses/vicreg.js";
+export * from "./mae.js";
 export * from "./method.js";
 export * from "./mocov2.js";
 export * from "./mocov3.js";
@@ -46,6 +50,9 @@ type BaseOptions = z.output<typeof baseSchema>;
 
 const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
 
+const maeSchema = maeOptions.extend({ name: z.literal("mae") });
+const ijepaSchema = ijepaOptions.extend({ name: z.literal("ijepa") });
+
 export const methodSchema = z.discriminatedUnion("name", [
   vicregSchema,
   simclrSchema,
@@ -56,6 +63,8 @@ export const methodSchema = z.discriminatedUnion("name", [
   dinoSchema,
   ibotSchema,
   dinov2Schema,
+  maeSchema,
+  ijepaSchema,
   inbetweenSchema,
 ]);
 export type MethodOptions = z.output<typeof methodSchema>;
@@ -89,6 +98,10 @@ export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerO
       return { maskToken: true };
     case "dinov2":
       return { maskToken: true, initialization: "dinov2", layerScale: 1e-5, dropPathGrowth: "uniform" };
+    case "mae":
+      return maeEncoder;
+    case "ijepa":
+      return ijepaEncoder;
     case "inbetween":
       return encoderNeeds(options.base);
   }
@@ -116,6 +129,10 @@ export function makeMethod(options: MethodOptions, setting: MethodSetting): Meth
       return ibot(encoder, views, options);
     case "dinov2":
       return dinov2(encoder, views, options);
+    case "mae":
+      return mae(encoder, views, options);
+    case "ijepa":
+      return ijepa(encoder, views, options);
     case "inbetween":
       return inbetween(
         baseMethod(options.base, encoder),

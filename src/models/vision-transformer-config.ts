@@ -14,8 +14,8 @@ export const visionTransformerPresets = {
 
 export type VisionTransformerPreset = keyof typeof visionTransformerPresets;
 
-/** How a ViT starts: as DINO, iBOT and timm; DINOv2; MoCo v3; MAE. */
-export type Initialization = "dino" | "dinov2" | "mocov3" | "mae";
+/** How a ViT starts: as DINO, iBOT and timm; DINOv2; MoCo v3; MAE; I-JEPA. */
+export type Initialization = "dino" | "dinov2" | "mocov3" | "mae" | "ijepa";
 
 /** A complete architecture. */
 export interface VisionTransformerConfig {

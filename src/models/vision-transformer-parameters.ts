@@ -84,6 +84,15 @@ const initializers: Readonly<Record<Initialization, Initializers>> = {
     ...patchAsMatrix,
     patchBias: zerosInitializer,
   },
+  // ijepa, src/models/vision_transformer.py and src/helper.py: the second undoes the first's rescaling by depth
+  ijepa: {
+    linear: usual,
+    qkv: usual,
+    token: usual,
+    mask: usual,
+    patch: usual,
+    patchBias: zerosInitializer,
+  },
   // mae, models_mae.py: the patch bias keeps PyTorch's default
   mae: {
     linear: xavier,
@@ -110,13 +119,26 @@ export function visionTransformerParameters(
       ...(start.patch ? { initializer: start.patch } : {}),
       ...(start.patchBias ? { biasInitializer: start.patchBias } : {}),
     }),
-    blocks: Array.from({ length: config.depth }, () => blockParameters(config, start)),
+    blocks: Array.from({ length: config.depth }, () => blockParameters(config)),
     norm: affineParameters(embedDim),
   };
 }
 
-function blockParameters(config: VisionTransformerConfig, start: Initializers): Block<ParameterSpec> {
+/** The linear layers and tokens beside an encoder start as those in it. */
+export function initializersOf(initialization: Initialization): Pick<Initializers, "linear" | "mask"> {
+  return initializers[initialization];
+}
+
+/** What a block's parameters depend on. */
+export type BlockConfig = Pick<
+  VisionTransformerConfig,
+  "embedDim" | "mlpRatio" | "swiglu" | "qkvBias" | "layerScale" | "initialization"
+>;
+
+/** The parameters of one block. */
+export function blockParameters(config: BlockConfig): Block<ParameterSpec> {
   const { embedDim, mlpRatio, swiglu, qkvBias, layerScale } = config;
+  const start = initializers[config.initialization];
   const zeroBias = constantInitializer(0);
   const usualLinear: LinearOptions = { initializer: start.linear, biasInitializer: zeroBias };
   const hidden = Math.floor(embedDim * mlpRatio);

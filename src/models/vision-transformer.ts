@@ -7,8 +7,10 @@ import {
   concat,
   constant,
   GraphError,
+  gather,
   mul,
   reshape,
+  scalar,
   slice,
   squeeze,
   type Tensor,
@@ -24,10 +26,12 @@ import {
   layerNorm,
   layerScale,
   mlp,
+  paddingBias,
   patchEmbedding,
   sinCosPositions,
   swiglu,
 } from "../nn/index.js";
+import { batchRows } from "./patches.js";
 import type { VisionTransformerConfig } from "./vision-transformer-config.js";
 import type { Block, VisionTransformer } from "./vision-transformer-parameters.js";
 
@@ -38,10 +42,23 @@ export interface VisionTransformerInputs {
   readonly keptSamples?: Tensor;
   /** Patches whose embedding is replaced, before positions are added: bool `[B, N]`, and the token, `[1, D]`. */
   readonly maskedTokens?: { readonly mask: Tensor; readonly token: Tensor };
+  /** Patches that are computed at all, at their positions in the whole image; all when omitted. */
+  readonly kept?: KeptPatches;
   /** Blocks whose output is returned too; negative indices count from the last. */
   readonly returnLayers?: readonly number[];
   /** Whether the final norm is applied to those outputs (default true). */
   readonly normalizeLayers?: boolean;
+}
+
+/** The patches that an encoder sees of each image. */
+export interface KeptPatches {
+  /** Numbers of the patches in raster order, int64 or int32 `[B, K]` in [0, N). */
+  readonly indices: Tensor;
+  /**
+   * Places that only fill up the row of a sample that keeps fewer than K patches, bool `[B, K]`. No token attends to
+   * them: the other tokens are exactly what they are without them, and what comes out there means nothing.
+   */
+  readonly padding?: Tensor;
 }
 
 /** Tokens by kind. */
@@ -50,7 +67,7 @@ export interface Tokens {
   readonly all: Tensor;
   /** `[B, D]`; undefined when the architecture has no class token. */
   readonly cls: Tensor | undefined;
-  /** `[B, N, D]` in raster order. */
+  /** `[B, N, D]` in raster order, or `[B, K, D]` in the order of the kept ones. */
   readonly patches: Tensor;
 }
 
@@ -87,9 +104,10 @@ export function visionTransformer(
   // Between attention layers a token is a row like any other: one plain matrix, [B * T, D].
   let x = reshape(embedded, [batch * tokens, features]);
   const branchDrops = dropsOf(config, batch, inputs);
+  const bias = keptBias(inputs.kept, tokens);
   const found = new Map<number, Tensor>();
   p.blocks.forEach((weights, i) => {
-    x = block(weights, config, x, tokens, branchDrops(i));
+    x = block(weights, config, x, tokens, branchDrops(i), bias);
     if (wanted.includes(i)) found.set(i, x);
   });
   const final = layerNorm(p.norm, x, config.epsilon);
@@ -109,16 +127,20 @@ function blockIndex(index: number, depth: number): number {
   return place;
 }
 
-/** x + branch(x) twice: attention, then the MLP. @param x `[B * T, D]` */
-function block(
+/**
+ * One block: x + branch(x) twice, attention, then the MLP.
+ * @param x `[B * T, D]` @param tokens T @param bias Of the attention's logits.
+ */
+export function block(
   p: Block<Tensor>,
-  { numHeads, epsilon, swiglu: isGated }: VisionTransformerConfig,
+  { numHeads, epsilon, swiglu: isGated }: Pick<VisionTransformerConfig, "numHeads" | "epsilon" | "swiglu">,
   x: Tensor,
   tokens: number,
-  [attentionDrop, mlpDrop]: BranchDrops,
+  [attentionDrop, mlpDrop]: BranchDrops = [undefined, undefined],
+  bias?: Tensor,
 ): Tensor {
   const between = residual(x, p.ls1, attentionDrop, (rows) =>
-    attention(p.attn, rows, tokens, numHeads, { affine: p.norm1, epsilon }),
+    attention(p.attn, rows, tokens, numHeads, { affine: p.norm1, epsilon }, bias),
   );
   return residual(between, p.ls2, mlpDrop, (rows) =>
     (isGated ? swiglu : mlp)(p.mlp, rows, { affine: p.norm2, epsilon }),
@@ -168,23 +190,34 @@ function dropsOf(
   return (i) => (rates[i] === 0 ? [undefined, undefined] : [column(2 * i), column(2 * i + 1)]);
 }
 
+/** The bias that keeps tokens from attending to padding; none where there is no padding. */
+function keptBias(kept: KeptPatches | undefined, tokens: number): Tensor | undefined {
+  if (!kept?.padding) return undefined;
+  const [batch, count] = kept.padding.shape as [number, number];
+  const others = tokens - count;
+  const none = broadcastTo(scalar(0, "bool"), [batch, others]);
+  return paddingBias(others > 0 ? concat([none, kept.padding], 1) : kept.padding);
+}
+
 /** Class token, registers, patches: `[B, T, D]`, positions added. */
 function embed(
   p: VisionTransformer<Tensor>,
   config: VisionTransformerConfig,
   images: Tensor,
-  { maskedTokens }: VisionTransformerInputs,
+  inputs: VisionTransformerInputs,
 ): Tensor {
+  const { maskedTokens, kept } = inputs;
   const { patchSize, embedDim } = config;
-  const rows = patchEmbedding(p.patch_embed, images);
   const [batch, , height, width] = images.shape as [number, number, number, number];
   const grid = { rows: height / patchSize, columns: width / patchSize };
   const count = grid.rows * grid.columns;
+  if (kept) requireKept(kept, batch, inputs);
+  const rows = patchEmbedding(p.patch_embed, images, kept && batchRows(kept.indices, count));
   const shown = maskedTokens ? masked(rows, maskedTokens) : rows;
   const { classPosition, patchPositions } = positions(p, config, grid, images);
   const patches = add(
-    reshape(shown, [batch, count, embedDim]),
-    reshape(patchPositions, [1, count, embedDim]),
+    reshape(shown, [batch, -1, embedDim]),
+    kept ? gather(patchPositions, 0, kept.indices) : reshape(patchPositions, [1, count, embedDim]),
   );
   const repeated = (token: Tensor) => broadcastTo(token, [batch, at(token.shape, 1), embedDim]);
   const cls = p.cls_token && (classPosition ? add(p.cls_token, classPosition) : p.cls_token);
@@ -193,6 +226,25 @@ function embed(
     parts.filter((part) => part !== undefined),
     1,
   );
+}
+
+function requireKept(
+  { indices, padding }: KeptPatches,
+  batch: number,
+  { maskedTokens, keptSamples }: VisionTransformerInputs,
+): void {
+  if (indices.rank !== 2 || indices.shape[0] !== batch) {
+    throw new GraphError(`visionTransformer: kept patches are int64 [${batch}, K], got ${indices}`);
+  }
+  if (padding && padding.shape.join() !== indices.shape.join()) {
+    throw new GraphError(`visionTransformer: the padding ${padding} is not of the kept patches' ${indices}`);
+  }
+  if (padding && keptSamples) {
+    throw new GraphError("visionTransformer: padding is of all samples; drop path by sample goes with it");
+  }
+  if (maskedTokens) {
+    throw new GraphError("visionTransformer: patches are either masked or left out; give one of both");
+  }
 }
 
 function masked(patches: Tensor, { mask, token }: { readonly mask: Tensor; readonly token: Tensor }): Tensor {

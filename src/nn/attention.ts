@@ -1,6 +1,17 @@
 /** @file Multi-head self-attention (Vaswani et al. 2017), in the layout of timm's ViT. */
 
-import { GraphError, matmul, reshape, softmax, split, type Tensor, transpose } from "../graph/index.js";
+import {
+  add,
+  GraphError,
+  matmul,
+  reshape,
+  scalar,
+  softmax,
+  split,
+  type Tensor,
+  transpose,
+  where,
+} from "../graph/index.js";
 import {
   type Linear,
   type LinearOptions,
@@ -34,12 +45,27 @@ export function attentionParameters(
   };
 }
 
+/** So low that the softmax's weight of such a token is exactly 0, and finite, so that nothing becomes NaN. */
+const NEVER = -1e9;
+
 /**
- * proj(softmax(Q Kᵀ / sqrt(D / heads)) V) over the tokens of each sample.
+ * What attention adds to its logits so that no token attends to padding.
+ * @param padding bool `[B, N]` @returns `[B, 1, 1, N]`
+ */
+export function paddingBias(padding: Tensor): Tensor {
+  const [batch, tokens] = padding.shape as [number, number];
+  if (padding.dtype !== "bool" || padding.rank !== 2)
+    throw new GraphError(`paddingBias: expected the padding as bool [B, N], got ${padding}`);
+  return reshape(where(padding, scalar(NEVER), scalar(0)), [batch, 1, 1, tokens]);
+}
+
+/**
+ * proj(softmax(Q Kᵀ / sqrt(D / heads) + bias) V) over the tokens of each sample.
  * @param x `[B * N, D]`, sample-major: all layers but this one see a plain matrix.
  * @param tokens N
  * @returns `[B * N, D]`
  * @param norm The layer norm of `x`, where it has not been applied yet.
+ * @param bias Added to the logits, of a shape that broadcasts to `[B, heads, N, N]`; none when omitted.
  * @throws GraphError when heads do not divide D or tokens the rows.
  */
 export function attention(
@@ -48,6 +74,7 @@ export function attention(
   tokens: number,
   numHeads: number,
   norm?: PreNorm,
+  bias?: Tensor,
 ): Tensor {
   const [rows, features] = x.shape as [number, number];
   if (features % numHeads !== 0) {
@@ -64,7 +91,8 @@ export function attention(
   const [q, k, v] = split(joint, 0, [1, 1, 1]).map((part) =>
     reshape(part, [batch, numHeads, tokens, dim]),
   ) as [Tensor, Tensor, Tensor];
-  const weights = softmax(matmul(q, k, { transposeB: true, scale: dim ** -0.5 }));
+  const logits = matmul(q, k, { transposeB: true, scale: dim ** -0.5 });
+  const weights = softmax(bias ? add(logits, bias) : logits);
   const mixed = transpose(matmul(weights, v), [0, 2, 1, 3]);
   return linear(p.proj, reshape(mixed, [rows, features]));
 }

@@ -30,7 +30,7 @@ const encoderSchema = z
     classToken: z.boolean().optional(),
     /** Learned, or fixed sine-cosine in the axis order of one of two codes. */
     positions: z.enum(["learned", "columnFirst", "rowFirst"]).optional(),
-    initialization: z.enum(["dino", "dinov2", "mocov3", "mae"]).optional(),
+    initialization: z.enum(["dino", "dinov2", "mocov3", "mae", "ijepa"]).optional(),
   })
   .describe("the vision transformer");
 
@@ -56,6 +56,13 @@ export const configSchema = z.strictObject({
   name: z.string().min(1),
   /** What the recipe is for, in a sentence. */
   description: z.string().default(""),
+  /** Where the paper has this row: the numbers of its tables, and what it calls the row. */
+  table: z
+    .strictObject({
+      numbers: z.array(z.int().min(1).max(9)).default([]),
+      row: z.string().min(1),
+    })
+    .optional(),
   imageSize: count.describe("side of the square views in pixels"),
   encoder: encoderSchema,
   method: methodSchema,
@@ -78,8 +85,10 @@ export const configSchema = z.strictObject({
     scaling: z.enum(["linear", "sqrt", "none"]).default("linear"),
     referenceBatch: count.default(256),
     minLearningRate: z.number().nonnegative().default(0),
-    /** Share of the run over which the learning rate rises linearly from 0. */
+    /** Share of the run over which the learning rate rises linearly. */
     warmup: z.number().min(0).max(1).default(0.05),
+    /** The rate that it rises from, whatever the batch (I-JEPA: 2e-4). */
+    warmupFrom: z.number().nonnegative().default(0),
     weightDecay: z.number().nonnegative().default(0.04),
     /** Weight decay at the end of the run (cosine); constant when omitted. */
     finalWeightDecay: z.number().nonnegative().optional(),

@@ -14,6 +14,7 @@ export * from "./run-plan.js";
 export { issueLines, suggestion } from "./schema-errors.js";
 export * from "./state.js";
 export * from "./step.js";
+export * from "./step-cost.js";
 export * from "./step-inputs.js";
 export * from "./update.js";
 export * from "./views.js";

@@ -60,7 +60,8 @@ function peakRate({ optimizer, batchSize }: RunConfig): number {
 }
 
 /**
- * The learning rate rises linearly from 0 to its peak, then falls along a cosine. The weight decay is constant, or goes to its final value along a cosine.
+ * The learning rate rises linearly to its peak, then falls along a cosine. The weight decay is constant, or goes to
+ * its final value along a cosine.
  */
 export function makeSchedules(config: RunConfig, totalSteps: number): Schedules {
   const peak = peakRate(config);
@@ -72,6 +73,7 @@ export function makeSchedules(config: RunConfig, totalSteps: number): Schedules 
       final: optimizer.minLearningRate,
       steps: totalSteps,
       warmupSteps: Math.round(optimizer.warmup * totalSteps),
+      warmupFrom: optimizer.warmupFrom,
     }),
     weightDecay:
       finalWeightDecay === undefined

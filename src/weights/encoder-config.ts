@@ -30,7 +30,7 @@ const architectureSchema = z.strictObject({
   dropPathGrowth: z.enum(["linear", "uniform"]),
   positions: z.enum(["learned", "columnFirst", "rowFirst"]),
   interpolation: z.strictObject({ offset: z.number(), antialias: z.boolean() }),
-  initialization: z.enum(["dino", "dinov2", "mocov3", "mae"]),
+  initialization: z.enum(["dino", "dinov2", "mocov3", "mae", "ijepa"]),
 });
 
 const blockSchema = z.strictObject({

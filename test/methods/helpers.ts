@@ -4,6 +4,7 @@ import type { Tensor } from "#src/graph/index.js";
 import type { LossTerms, Method, MethodViews, ViewSpec } from "#src/methods/index.js";
 import { type VisionTransformerOptions, visionTransformerConfig } from "#src/models/index.js";
 import { treeLike } from "#src/nn/index.js";
+import { unprefixed } from "#src/records.js";
 import type { HostValue } from "#src/runtime/index.js";
 import { parameterSpecs } from "#src/training/index.js";
 import { type RandomTransform, wholeImage } from "#src/transforms/index.js";
@@ -33,12 +34,13 @@ function view(name: string): ViewSpec {
 
 /**
  * Traces both stages of a method.
- * @param inputs `v1` and `u` `[B, 3, H, W]`, the method's parameters by name.
+ * @param inputs `v1` and `u` `[B, 3, H, W]`, the method's parameters by name, its teacher's by `teacher/` and name.
  */
 export function traceStages(method: Method, inputs: Traced, draws: Readonly<Record<string, Traced>> = {}) {
   const parameters = treeLike(method.parameters, inputs);
+  const teacher = treeLike(method.teacher?.parameters ?? {}, unprefixed(inputs, "teacher/"));
   const views = { v1: inputs.v1 as Tensor, u: inputs.u as Tensor };
-  const shared = { parameters, teacher: {}, buffers: {}, scalars: {} };
+  const shared = { parameters, teacher, buffers: {}, scalars: {} };
   const encoded = method.encode({ ...shared, views, draws });
   const objective = method.objective({ ...shared, features: encoded.features });
   return { encoded, objective, losses: { ...objective.losses, ...encoded.losses } as LossTerms };

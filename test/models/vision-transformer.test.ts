@@ -1,7 +1,7 @@
 /** @file Vision transformers against timm: forward, every gradient, parameter counts; options and bad input. */
 
 import { describe, expect, test } from "vitest";
-import { add, input, reshape, slice, type Tensor } from "#src/graph/index.js";
+import { add, constant, greaterEqual, input, reshape, slice, type Tensor, where } from "#src/graph/index.js";
 import {
   type VisionTransformer,
   type VisionTransformerConfig,
@@ -30,6 +30,29 @@ describe("against timm, the same weights", () => {
     await expectParity(model, visionTransformerParameters(config), "images", (p, images) => {
       const { cls, patches, all } = visionTransformer(p, config, images);
       return { outputs: { cls: cls as Tensor, patches }, weighed: all };
+    });
+  });
+
+  test("a subset of patches, of each image another number: exactly as if the others and the filling were not there", async () => {
+    const model = await StoredModel.open("vit_kept");
+    const { kept, ...stored } = model.config as { readonly kept: readonly (readonly number[])[] };
+    const config = visionTransformerConfig(stored as unknown as VisionTransformerOptions);
+    const shape = [2, 6];
+    await expectParity(model, visionTransformerParameters(config), "images", (p, images) => {
+      const indices = constant(
+        kept.flat().map((patch) => Math.max(patch, 0)),
+        shape,
+        "int64",
+      );
+      const padding = constant(
+        kept.flat().map((patch) => Number(patch < 0)),
+        shape,
+        "bool",
+      );
+      const { all } = visionTransformer(p, config, images, { kept: { indices, padding } });
+      // What comes out at the filling means nothing.
+      const isToken = constant([0, ...(kept[0] ?? []), 0, ...(kept[1] ?? [])], [2, 7, 1]);
+      return { outputs: { tokens: where(greaterEqual(isToken, 0), all, 0) }, weighed: all };
     });
   });
 

@@ -1,9 +1,13 @@
 /** @file The configuration: defaults, and errors that name the key, what it is, what it should be. */
 
 import { describe, expect, test } from "vitest";
+import { methodSchema } from "#src/methods/index.js";
 import { buildMethod, ConfigError, parseConfig, runLength } from "#src/training/index.js";
 import { thrown } from "./helpers.js";
 import { tinyConfig, tinyMethods, tinySource } from "./tiny.js";
+
+/** Every method, as an error lists them. */
+const methodNames = methodSchema.options.map(({ shape }) => `"${shape.name.value}"`).join(", ");
 
 /** The message about a source that must be refused, without the name of its place. */
 function complaint(source: unknown): string {
@@ -78,12 +82,12 @@ describe("wrong values are refused with what is expected", () => {
     [
       "an unknown method",
       { method: { ...inbetween, name: "inbetwen" } },
-      '"method.name": expected one of "vicreg", "inbetween" (got "inbetwen"); did you mean "inbetween"?',
+      `"method.name": expected one of ${methodNames} (got "inbetwen"); did you mean "inbetween"?`,
     ],
     [
       "a method without a name",
       { method: { width: 16 } },
-      '"method.name": expected one of "vicreg", "inbetween" (missing)',
+      `"method.name": expected one of ${methodNames} (missing)`,
     ],
     [
       "an unknown base",
