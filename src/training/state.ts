@@ -51,9 +51,10 @@ export async function initializeState(
     name,
     float32(new Float32Array(sizeOf(shape)), shape),
   ]);
-  await device.setState({
+  const values = {
     ...prefixed(initialize<object>(method.parameters as never, seed), PARAMETER),
     ...prefixed(initialize<object>(method.buffers as never, seed), BUFFER),
     ...prefixed(Object.fromEntries(moments) as Record<string, HostValue>, OPTIMIZER),
-  });
+  };
+  await device.setState(values, { transfer: true });
 }
