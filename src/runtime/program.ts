@@ -11,6 +11,8 @@ import {
   type Target,
   type Tensor,
   type TensorType,
+  type TileOptions,
+  tile,
   writeOnnx,
 } from "../graph/index.js";
 import { mapKeys, mapValues } from "../records.js";
@@ -37,6 +39,8 @@ export interface ProgramDefinition {
   ) => Traced;
   /** The graph passes to run (default: all). */
   readonly passes?: readonly PassName[];
+  /** How large activations are cut into blocks on the CPU; `false` leaves them whole. */
+  readonly tile?: TileOptions | false;
 }
 
 /** One state that a program writes. */
@@ -92,7 +96,9 @@ function updateName(name: string): string {
 /** Traces, simplifies and lowers a program. */
 export function compileProgram(definition: ProgramDefinition, target: Target): CompiledProgram {
   const { graph, outputNames, stateNames, state } = traceProgram(definition);
-  const used = withoutUnusedInputs(graph);
+  const { tile: tiling = {} } = definition;
+  const isTiled = tiling !== false && target.provider === "cpu";
+  const used = withoutUnusedInputs(isTiled ? tile(graph, tiling) : graph);
   const updated = new Map(stateNames.map((name) => [name, used.outputs[updateName(name)] as Tensor]));
   const inPlace = donatable(used, new Map(Object.entries(state)), updated);
   const usedNames = new Set(used.inputs.map(inputName));
