@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { detached, type HostValue, ownsBuffer } from "./host-value.js";
+import { detached, type HostValue, ownBuffers } from "./host-value.js";
 import type { ProfileRow } from "./profile.js";
 import { type CompiledProgram, compileProgram, type ProgramDefinition } from "./program.js";
 import { type Call, type Reply, STARTED, type WorkerSettings } from "./protocol.js";
@@ -99,9 +99,12 @@ export class Device {
     return new Program(program, (method, args, transfer) => this.#call(method, [number, ...args], transfer));
   }
 
-  /** Sets state by name (copied); a new name is added. @throws TypeError when a name is known with another type. */
-  async setState(values: Readonly<Record<string, HostValue>>): Promise<void> {
-    await this.#call("setState", [detached(values)]);
+  /** Sets state by name; a new name is added. @throws TypeError when a name is known with another type. */
+  async setState(
+    values: Readonly<Record<string, HostValue>>,
+    { transfer = false }: TransferOptions = {},
+  ): Promise<void> {
+    await this.#call("setState", [detached(values)], transfer ? ownBuffers(values) : []);
   }
 
   /** Copies of the current values of state. @throws TypeError when a name is not known. */
@@ -165,9 +168,9 @@ export class Device {
   }
 }
 
-export interface RunOptions {
+export interface TransferOptions {
   /**
-   * Hand the inputs' buffers over instead of copying them: the caller can no longer use them. A view into a larger
+   * Hand the values' buffers over instead of copying them: the caller can no longer use them. A view into a larger
    * buffer is copied all the same.
    */
   readonly transfer?: boolean;
@@ -192,14 +195,10 @@ export class Program {
    */
   async run(
     inputs: Readonly<Record<string, HostValue>> = {},
-    { transfer = false }: RunOptions = {},
+    { transfer = false }: TransferOptions = {},
   ): Promise<Record<string, HostValue>> {
-    const buffers = transfer
-      ? Object.values(inputs)
-          .filter(ownsBuffer)
-          .map(({ data }) => data.buffer as ArrayBuffer)
-      : [];
-    const result = (await this.send("run", [detached(inputs)], [...new Set(buffers)])) as RunResult;
+    const buffers = transfer ? ownBuffers(inputs) : [];
+    const result = (await this.send("run", [detached(inputs)], buffers)) as RunResult;
     this.transfers.toDevice = result.bytesToDevice;
     this.transfers.fromDevice = result.bytesFromDevice;
     this.seconds = result.seconds;

@@ -56,8 +56,12 @@ export class HostResidency implements Residency {
 
   async write(values: Readonly<Record<string, HostValue>>): Promise<void> {
     for (const [name, { dtype, shape }] of Object.entries(values)) this.declare(name, { dtype, shape });
-    for (const [name, { data }] of Object.entries(values)) {
-      (this.#value(this.#slot(name)).data as unknown as { set(data: unknown): void }).set(data);
+    // The arrays came in a message, so nobody else holds them; two names of one array get one each.
+    const taken = new Set<ArrayBufferLike>();
+    for (const [name, { dtype, shape, data }] of Object.entries(values)) {
+      const own = taken.has(data.buffer) ? data.slice() : data;
+      taken.add(own.buffer);
+      this.#slot(name).current = new this.ort.Tensor(dtype as Ort.Tensor.Type, own as never, shape);
     }
   }
 

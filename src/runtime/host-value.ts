@@ -52,6 +52,12 @@ export function ownsBuffer({ data }: HostValue): boolean {
   return data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength;
 }
 
+/** The distinct buffers of values that can be handed to another thread. */
+export function ownBuffers(values: Readonly<Record<string, HostValue>>): ArrayBuffer[] {
+  const owned = Object.values(values).filter(ownsBuffer);
+  return [...new Set(owned.map(({ data }) => data.buffer as ArrayBuffer))];
+}
+
 /**
  * Values that can be sent to another thread: a message carries whole buffers, so a view into a larger one (a file of
  * weights, a pool) is copied out of it first; the runtime does not take shared memory, so that is copied too.

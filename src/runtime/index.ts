@@ -6,7 +6,7 @@ export {
   type DeviceOptions,
   Program,
   type ProgramOptions,
-  type RunOptions,
+  type TransferOptions,
   type Transfers,
 } from "./device.js";
 export { float32, float32Scalar, type HostValue, hostValue, itemOf } from "./host-value.js";

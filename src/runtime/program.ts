@@ -11,6 +11,8 @@ import {
   type Target,
   type Tensor,
   type TensorType,
+  type TileOptions,
+  tile,
   writeOnnx,
 } from "../graph/index.js";
 import { mapKeys, mapValues } from "../records.js";
@@ -37,6 +39,8 @@ export interface ProgramDefinition {
   ) => Traced;
   /** The graph passes to run (default: all). */
   readonly passes?: readonly PassName[];
+  /** How large activations are cut into blocks on the CPU; `false` leaves them whole. */
+  readonly tile?: TileOptions | false;
 }
 
 /** One state that a program writes. */
@@ -52,6 +56,11 @@ export interface StateUpdate extends TensorType {
 export interface CompiledProgram {
   readonly name: string;
   readonly model: Uint8Array;
+  /**
+   * The model's first output is an empty sequence of this name: results are read where they were written, instead of
+   * from the copies that the runtime's binding makes of all of them (`session-host.ts`).
+   */
+  readonly emptySequence?: string;
   readonly inputs: Readonly<Record<string, TensorType>>;
   readonly reads: Readonly<Record<string, TensorType>>;
   readonly updates: readonly StateUpdate[];
@@ -84,6 +93,9 @@ export function traceProgram(definition: ProgramDefinition) {
   return { graph, outputNames: Object.keys(outputs), stateNames: Object.keys(updates), state };
 }
 
+/** No name of an output or a state. */
+const EMPTY = "empty sequence";
+
 /** The ONNX output that carries the new value of a state. */
 function updateName(name: string): string {
   return `next:${name}`;
@@ -92,13 +104,17 @@ function updateName(name: string): string {
 /** Traces, simplifies and lowers a program. */
 export function compileProgram(definition: ProgramDefinition, target: Target): CompiledProgram {
   const { graph, outputNames, stateNames, state } = traceProgram(definition);
-  const used = withoutUnusedInputs(graph);
+  const { tile: tiling = {} } = definition;
+  const isTiled = tiling !== false && target.provider === "cpu";
+  const used = withoutUnusedInputs(isTiled ? tile(graph, tiling) : graph);
   const updated = new Map(stateNames.map((name) => [name, used.outputs[updateName(name)] as Tensor]));
   const inPlace = donatable(used, new Map(Object.entries(state)), updated);
   const usedNames = new Set(used.inputs.map(inputName));
+  const withSequence = target.provider === "cpu" && stateNames.length > 0 ? { emptySequence: EMPTY } : {};
   return {
     name: definition.name,
-    model: writeOnnx(used, { target }),
+    model: writeOnnx(used, { target, ...withSequence }),
+    ...withSequence,
     inputs: mapValues(pick(definition.inputs ?? {}, usedNames), plainType),
     reads: mapValues(pick(definition.state ?? {}, usedNames), plainType),
     updates: [...updated].map(([name, tensor]) => ({

@@ -1,7 +1,7 @@
 /** @file Owns ONNX Runtime sessions and the state they share. Lives in the worker: a run blocks its thread. */
 
 import type * as Ort from "onnxruntime-node";
-import { bytesPerElement, type HostArray, sizeOf, type TensorType } from "../graph/index.js";
+import { bytesPerElement, type HostArray, sizeOf, type TensorType, zeros } from "../graph/index.js";
 import { type HostValue, showType } from "./host-value.js";
 import { type ProfileRow, readProfile } from "./profile.js";
 import type { CompiledProgram } from "./program.js";
@@ -80,10 +80,12 @@ export class SessionHost {
       feeds[name] = current;
     }
     const fetches: Record<string, Ort.Tensor | null> = {};
-    for (const name of Object.keys(program.outputs)) fetches[name] = null;
+    for (const [name, type] of Object.entries(program.outputs)) {
+      fetches[name] = program.emptySequence === undefined ? null : this.#allocate(type);
+    }
     for (const update of program.updates) fetches[update.output] = this.state.target(update);
     const start = performance.now();
-    const results = await session.run(feeds, fetches).catch((cause: Error) => {
+    const results = await run(session, feeds, fetches, program.emptySequence).catch((cause: Error) => {
       throw new Error(`program "${program.name}" failed on "${this.provider}": ${cause.message}`, { cause });
     });
     const seconds = (performance.now() - start) / 1000;
@@ -143,11 +145,41 @@ export class SessionHost {
     return new this.ort.Tensor(value.dtype as Ort.Tensor.Type, value.data as never, value.shape);
   }
 
+  #allocate({ dtype, shape }: TensorType): Ort.Tensor {
+    return new this.ort.Tensor(dtype as Ort.Tensor.Type, zeros(dtype, sizeOf(shape)) as never, shape);
+  }
+
   #get(number: number): Loaded {
     const loaded = this.#loaded.get(number);
     if (!loaded) throw new Error("the program was released");
     return loaded;
   }
+}
+
+type Fetches = Readonly<Record<string, Ort.Tensor | null>>;
+
+/** What onnxruntime-node 1.30 says of an output that is no tensor. */
+const NO_TENSOR = "Non tensor type";
+
+/**
+ * Runs a session and returns its results. After a run onnxruntime-node copies every output, those written to the
+ * caller's tensors too, into a new array: as many bytes as there are parameters, gradients and moments, in every step. It
+ * converts outputs in their order and gives up at the first that is no tensor; the run has ended by then. So where
+ * the first output is an empty sequence and all others have tensors of ours, these hold the results.
+ */
+async function run(
+  session: Ort.InferenceSession,
+  feeds: Readonly<Record<string, Ort.Tensor>>,
+  fetches: Fetches,
+  emptySequence: string | undefined,
+): Promise<Fetches> {
+  if (emptySequence === undefined) return session.run(feeds, fetches);
+  try {
+    await session.run(feeds, { [emptySequence]: null, ...fetches });
+  } catch (error) {
+    if (!(error as Error).message.startsWith(NO_TENSOR)) throw error;
+  }
+  return fetches;
 }
 
 function sizeInBytes({ dtype, shape }: TensorType): number {

@@ -3,6 +3,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { GpuResidency } from "./gpu-residency.js";
 import { HostResidency } from "./host-residency.js";
+import { type HostValue, ownBuffers } from "./host-value.js";
 import { loadOrt, sessionOptions } from "./ort.js";
 import { type Call, type Reply, STARTED, type WorkerSettings } from "./protocol.js";
 import type { DeviceSettings } from "./providers.js";
@@ -31,7 +32,9 @@ if (port) {
       >;
       const work = async () => methods[method](...args);
       const result = await (lock ? lock.hold(work) : work());
-      port.postMessage({ id, result } satisfies Reply);
+      // State that is read is a copy made for the reply: it is handed over, not copied again.
+      const values = method === "getState" ? ownBuffers(result as Record<string, HostValue>) : [];
+      port.postMessage({ id, result } satisfies Reply, values);
     } catch (error) {
       port.postMessage({ id, error: toError(error) } satisfies Reply);
     }

@@ -157,7 +157,7 @@ async function load(device: Device, checkpoint: Checkpoint, names: readonly stri
   const values: Record<string, HostValue> = {};
   for (const name of names) values[name] = (await file.read(name)) as HostValue;
   try {
-    await device.setState(values);
+    await device.setState(values, { transfer: true });
   } catch (error) {
     throw new CheckpointError(
       checkpoint.path,

@@ -3,7 +3,13 @@
 import type { TensorType } from "../graph/index.js";
 import { sizeOf } from "../graph/index.js";
 import type { Method } from "../methods/index.js";
-import { flattenTree, initialize, type Optimizer, type ParameterSpec } from "../nn/index.js";
+import {
+  flattenTree,
+  initialize,
+  type Optimizer,
+  type ParameterSpec,
+  type ParameterValue,
+} from "../nn/index.js";
 import { prefixed } from "../records.js";
 import { type Device, float32, type HostValue } from "../runtime/index.js";
 
@@ -78,11 +84,16 @@ export async function initializeState(
     float32(new Float32Array(sizeOf(shape)), shape),
   ]);
   const parameters = initialize<object>(method.parameters as never, seed);
-  const teacher = Object.keys(teacherSpecs(method)).map((name) => [name, parameters[name]]);
-  await device.setState({
+  // Arrays of their own: all of them are handed over.
+  const teacher = Object.keys(teacherSpecs(method)).map((name) => {
+    const { data, shape } = parameters[name] as ParameterValue;
+    return [name, float32(data.slice(), shape)];
+  });
+  const values = {
     ...prefixed(parameters, PARAMETER),
     ...prefixed(Object.fromEntries(teacher) as Record<string, HostValue>, TEACHER),
     ...prefixed(initialize<object>(method.buffers as never, seed), BUFFER),
     ...prefixed(Object.fromEntries(moments) as Record<string, HostValue>, OPTIMIZER),
-  });
+  };
+  await device.setState(values, { transfer: true });
 }

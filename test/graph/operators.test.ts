@@ -39,7 +39,7 @@ const others = [
   ...["broadcastShapes", "normalizeAxes", "normalizeAxis", "sameShape", "sizeOf", "resampleMatrix"],
   // Differentiation and passes, which have test files of their own.
   ...["grad", "vjp", "customVjp", "checkpoint"],
-  ...["passes", "runPasses", "simplify", "eliminateCommonSubexpressions"],
+  ...["passes", "runPasses", "simplify", "eliminateCommonSubexpressions", "tile"],
 ];
 
 describe("the oracle table", () => {

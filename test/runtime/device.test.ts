@@ -111,6 +111,22 @@ test("two devices hold their own state", async () => {
   expect(sums.map(({ sum: value }) => itemOf(value as never))).toEqual([44, 4]);
 });
 
+test("state is copied unless it is handed over, and two names of one array hold two values", async () => {
+  await using device = await Device.open({ threads: 1 });
+  const program = await device.compile(accumulate);
+  const start = vector(1, 2, 3, 4);
+  await device.setState({ total: start, other: start });
+  await program.run({ x: vector(1, 1, 1, 1) });
+  expect(start.data).toEqual(Float32Array.of(1, 2, 3, 4));
+  const { total, other } = await device.getState(["total", "other"]);
+  expect(total?.data).toEqual(Float32Array.of(2, 3, 4, 5));
+  expect(other?.data).toEqual(start.data);
+  await device.setState({ total: start, other: start }, { transfer: true });
+  expect(start.data).toHaveLength(0);
+  await program.run({ x: vector(1, 1, 1, 1) });
+  expect((await device.getState(["other"])).other?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+});
+
 test("a released program frees its session and keeps the state", async () => {
   await using device = await Device.open({ threads: 1 });
   const program = await device.compile(accumulate);

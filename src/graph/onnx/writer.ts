@@ -15,6 +15,7 @@ import {
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
+  TypeProto_SequenceSchema,
   TypeProto_TensorSchema,
   TypeProtoSchema,
   ValueInfoProtoSchema,
@@ -50,6 +51,8 @@ export interface OnnxOptions {
    * is a multiple of it is written as one that follows the first input's.
    */
   readonly batchStandIn?: number;
+  /** Adds an empty sequence as the first output, under this name. */
+  readonly emptySequence?: string;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -93,6 +96,11 @@ export function writeOnnxFiles(
     builder.publish(nameOf(names, tensor), output);
     return valueInfo(output, tensor, options.batchStandIn);
   });
+  if (options.emptySequence !== undefined) {
+    const value = builder.node("SequenceEmpty", [], { dtype: { int: dataTypes.float32 } });
+    builder.publish(value, options.emptySequence);
+    outputs.unshift(sequenceInfo(options.emptySequence));
+  }
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: "inbetween",
@@ -119,6 +127,18 @@ function nameOf(names: ReadonlyMap<Tensor, string>, tensor: Tensor): string {
   const name = names.get(tensor);
   if (name === undefined) throw new GraphError(`internal: ${tensor} has no value in the lowered graph`);
   return name;
+}
+
+/** A sequence of float32 tensors. */
+function sequenceInfo(name: string) {
+  const element = create(TypeProtoSchema, {
+    value: { case: "tensorType", value: create(TypeProto_TensorSchema, { elemType: dataTypes.float32 }) },
+  });
+  const sequence = create(TypeProto_SequenceSchema, { elemType: element });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, { value: { case: "sequenceType", value: sequence } }),
+  });
 }
 
 function valueInfo(name: string, { dtype, shape }: TensorType, batchStandIn: number | undefined) {

@@ -24,4 +24,5 @@ export function runPasses(
   return names.reduce((current, name) => passes[name](current), graph);
 }
 
+export { type TileOptions, tile } from "./tile.js";
 export { eliminateCommonSubexpressions, foldConstants, simplify, toHalfPrecision };
