@@ -54,9 +54,7 @@ export function peakActivationBytes(graph: Graph): number {
   for (const node of nodes) {
     const born = node.outputs.filter(isCounted);
     const read = new Set(node.inputs.map(ownerOf));
-    const freed = [...read].filter(
-      (operand) => isCounted(operand) && lastRead.get(operand) === node,
-    );
+    const freed = [...read].filter((operand) => isCounted(operand) && lastRead.get(operand) === node);
     const release = freed.reduce((sum, tensor) => sum + bytes(tensor), 0);
     // What nothing reads is gone at once, but it is there while the node runs.
     const unread = born.filter((tensor) => !lastRead.has(tensor));
