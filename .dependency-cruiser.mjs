@@ -6,14 +6,15 @@
 
 /** Folders of `src/`, in processing order, and the folders each may import from. */
 const allowed = {
+  pickle: [],
   graph: [],
   runtime: ["graph"],
   nn: ["graph"],
   transforms: ["graph"],
   models: ["graph", "nn"],
   methods: ["graph", "nn", "models", "transforms"],
-  data: [],
-  weights: ["graph", "nn", "transforms", "models"],
+  data: ["pickle"],
+  weights: ["pickle", "graph", "nn", "transforms", "models"],
   training: ["graph", "runtime", "nn", "transforms", "models", "methods", "data", "weights"],
   evaluation: ["graph", "runtime", "nn", "transforms", "models", "methods", "data", "weights"],
   reports: [],

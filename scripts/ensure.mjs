@@ -13,6 +13,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -119,8 +120,9 @@ function install() {
   }
 }
 
-/** Builds `dist/` with TypeScript; true when there were no errors. */
+/** Builds `dist/` anew with TypeScript, so that no file outlives its source; true when there were no errors. */
 export function build() {
+  rmSync(join(repository, "dist"), { recursive: true, force: true });
   // Taken before the build: a file saved while it runs counts as newer.
   const started = new Date();
   if (!run(process.execPath, [join("node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.json"]))

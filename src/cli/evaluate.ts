@@ -13,7 +13,7 @@ import { mapValues } from "../records.js";
 import { appendEvaluation, terminalR2Tables } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
 import { loadEncoderFrom } from "./load-encoder.js";
-import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
+import { addDeviceOptions, addJsonOption, addSplitOption, type DeviceFlags, wholeNumber } from "./options.js";
 import { printResult } from "./output.js";
 
 interface EvaluateFlags extends DeviceFlags {
@@ -21,6 +21,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly encoder?: string;
   readonly random?: string;
   readonly data: string;
+  readonly split?: string;
   readonly features?: FeatureKind;
   readonly repeats: number;
   readonly seed: number;
@@ -42,7 +43,7 @@ export function addEvaluate(program: Command): void {
     .option("--run <run>", "run folder: its newest checkpoint")
     .option("--encoder <dir>", "exported encoder")
     .option("--random <recipe>", "the recipe's encoder as it starts: the baseline")
-    .requiredOption("--data <data>", 'folder of images, or "synthetic[:COUNT]"')
+    .requiredOption("--data <data>", 'folder of images, data set, or "synthetic[:COUNT]"')
     .addOption(
       new Option("--features <kind>", "which feature (default: the one that was trained)").choices([
         "cls",
@@ -60,11 +61,14 @@ export function addEvaluate(program: Command): void {
     .option("--train <n>", "training pairs", wholeNumber(1))
     .option("--validation <n>", "pairs for early stopping", wholeNumber(1))
     .option("--test <n>", "test pairs", wholeNumber(1));
-  addJsonOption(addDeviceOptions(command)).addHelpText(
+  addJsonOption(
+    addDeviceOptions(addSplitOption(command, "images of this split (default: train)")),
+  ).addHelpText(
     "after",
     `
 Examples:
   inbetween evaluate transformations --run runs/photos --data ./photos
+  inbetween evaluate transformations --encoder ./encoder --data ./cifar-10-batches-bin --split test
   inbetween evaluate transformations --random quick/vicreg --data ./photos --repeats 3 --json`,
   );
   command.action(async (flags: EvaluateFlags) => {
@@ -73,6 +77,7 @@ Examples:
     const isBaseline = random !== undefined;
     const encoders = isBaseline || !flags.baseline ? [chosen] : [baselineOf(chosen, seed), chosen];
     const dataset = await openDataset(flags.data, {
+      ...(flags.split === undefined ? {} : { split: flags.split }),
       synthetic: { seed: unseenSeed(seed), size: chosen.config.imageSize },
     });
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });

@@ -1,8 +1,8 @@
 /** @file `inbetween export`: the encoder of a run as a folder that transformers.js and Hugging Face load. */
 
 import { join } from "node:path";
-import type { Command } from "commander";
-import { saveEncoder } from "../weights/index.js";
+import { type Command, InvalidArgumentError } from "commander";
+import { ONNX_PRECISIONS, type OnnxPrecision, saveEncoder } from "../weights/index.js";
 import { loadEncoderFrom } from "./load-encoder.js";
 import { addJsonOption } from "./options.js";
 import { printResult } from "./output.js";
@@ -13,6 +13,7 @@ interface ExportFlags {
   readonly random?: string;
   readonly out?: string;
   readonly overwrite?: boolean;
+  readonly onnx: readonly OnnxPrecision[];
   readonly json: boolean;
 }
 
@@ -20,24 +21,28 @@ export function addExport(program: Command): void {
   const command = program
     .command("export")
     .description(
-      "Write an encoder in the Hugging Face layout: config.json, model.safetensors, onnx/model.onnx.",
+      "Write an encoder in the Hugging Face layout: config.json, preprocessor_config.json, model.safetensors, and ONNX " +
+        "models in full, half and 8-bit precision as transformers.js loads them.",
     )
     .option("--run <run>", "run folder: its newest checkpoint")
     .option("--encoder <dir>", "exported encoder, to write it anew")
     .option("--random <recipe>", "the recipe's encoder as it starts")
     .option("--out <dir>", "folder to write (default: export/ in the run folder)")
+    .option("--onnx <list>", `ONNX models to write: ${ONNX_PRECISIONS.join(", ")} or "none"`, precisions, [
+      ...ONNX_PRECISIONS,
+    ])
     .option("--overwrite", "replace an encoder that is in the folder");
   addJsonOption(command).addHelpText(
     "after",
     `
 Examples:
   inbetween export --run runs/photos
-  inbetween export --run runs/photos --out ./encoder --overwrite
+  inbetween export --run runs/photos --out ./encoder --onnx fp32,int8 --overwrite
 
 Then, in JavaScript:
   import { env, pipeline } from "@huggingface/transformers";
   env.localModelPath = ".";
-  const extract = await pipeline("image-feature-extraction", "encoder", { dtype: "fp32" });`,
+  const extract = await pipeline("image-feature-extraction", "encoder", { dtype: "fp32" }); // or "fp16", "q8"`,
   );
   command.action(async (flags: ExportFlags) => {
     const encoder = await loadEncoderFrom(flags);
@@ -45,11 +50,20 @@ Then, in JavaScript:
       command.error("error: name the folder to write with --out");
     }
     const out = flags.out ?? join(flags.run as string, "export");
-    const saved = await saveEncoder(
-      encoder,
-      out,
-      flags.overwrite || flags.out === undefined ? { overwrite: true } : {},
-    );
+    const overwrite = flags.overwrite === true || flags.out === undefined;
+    const saved = await saveEncoder(encoder, out, { overwrite, onnx: flags.onnx });
     printResult(flags.json, { encoder: out, ...saved }, `${out}: ${encoder.label}`);
   });
+}
+
+function precisions(text: string): OnnxPrecision[] {
+  const names = text === "none" ? [] : text.split(",").map((name) => name.trim());
+  const known = new Set<string>(ONNX_PRECISIONS);
+  const wrong = names.find((name) => !known.has(name));
+  if (wrong !== undefined) {
+    throw new InvalidArgumentError(
+      `"${wrong}" is none of ${ONNX_PRECISIONS.join(", ")}; separate several by commas, or say "none".`,
+    );
+  }
+  return ONNX_PRECISIONS.filter((precision) => names.includes(precision));
 }

@@ -1,18 +1,24 @@
 /** @file The command line: the table of commands, and what is common to them. */
 
 import { Command, CommanderError } from "commander";
+import { addAttention } from "./attention.js";
 import { addBench } from "./bench.js";
+import { addCompare } from "./compare.js";
+import { addData } from "./data.js";
 import { addDemo } from "./demo.js";
 import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
 import { addRecipes } from "./list-recipes.js";
+import { addMap } from "./map.js";
 import { printError } from "./output.js";
 import { addPlan } from "./plan.js";
 import { addPretrain } from "./pretrain.js";
 import { addReplay } from "./replay.js";
 import { addReport } from "./report.js";
+import { addSearch } from "./search.js";
+import { addSweep } from "./sweep.js";
 import { version } from "./version.js";
 
 /** In the order of the help. */
@@ -23,8 +29,14 @@ const commands = [
   addPlan,
   addEvaluate,
   addEmbed,
+  addData,
+  addSearch,
+  addMap,
+  addAttention,
   addExport,
   addReport,
+  addSweep,
+  addCompare,
   addReplay,
   addBench,
   addDoctor,

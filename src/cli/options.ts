@@ -38,6 +38,14 @@ export function addDeviceOptions(command: Command): Command {
     .option("--threads <n>", "threads inside one operator (default: all cores)", wholeNumber(1));
 }
 
+/** `--split`: which part of a data set. */
+export function addSplitOption(command: Command, description: string): Command {
+  return command.option(
+    "--split <name>",
+    `${description}: train, val, test or trainval, where the data set has it`,
+  );
+}
+
 /** `--json`. */
 export function addJsonOption(command: Command): Command {
   return command.option("--json", "print the result as one JSON object on the last line of stdout", false);

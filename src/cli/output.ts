@@ -1,5 +1,8 @@
 /** @file What every command prints: one JSON object on the last line of stdout, or text; errors and progress on stderr. */
 
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { explainError } from "../files.js";
 import { stderrColors } from "./colors.js";
 
 /** Prints a command's result: the object as one JSON line, or the text for people. */
@@ -16,6 +19,7 @@ const expected = new Set([
   "DataError",
   "EncoderError",
   "EvaluationError",
+  "FeatureFileError",
   "GraphError",
   "LockedError",
   "NonFiniteError",
@@ -40,4 +44,22 @@ export function printError(error: unknown): void {
 /** A warning on stderr. */
 export function printWarning(message: string): void {
   process.stderr.write(`${stderrColors.yellow("warning:")} ${message}\n`);
+}
+
+/** @throws CommandError when no file can be written there, before anything is computed. */
+export function checkOutputFile(out: string): void {
+  const folder = dirname(out);
+  try {
+    accessSync(folder, constants.W_OK);
+    if (!statSync(folder).isDirectory()) throw new Error(`${folder} is a file`);
+  } catch (error) {
+    throw new CommandError(
+      `--out ${out} cannot be written, because of its folder ${folder}: ${explainError(error)}; ` +
+        "make the folder, or choose another",
+      { cause: error },
+    );
+  }
+  if (statSync(out, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new CommandError(`--out ${out} is a folder; give the name of a file`);
+  }
 }

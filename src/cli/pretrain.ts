@@ -6,6 +6,7 @@ import { interruptSignal } from "./interrupt.js";
 import {
   addDeviceOptions,
   addJsonOption,
+  addSplitOption,
   collected,
   type DeviceFlags,
   positiveNumber,
@@ -26,6 +27,7 @@ interface PretrainFlags extends DeviceFlags {
   readonly resume?: boolean;
   readonly initFrom?: string;
   readonly overwrite?: boolean;
+  readonly split?: string;
   readonly json: boolean;
 }
 
@@ -36,7 +38,7 @@ export function addPretrain(program: Command): void {
   const command = program
     .command("pretrain")
     .description("Pretrain an encoder on a folder of images (no labels needed).")
-    .argument("<data>", 'folder of images, nested or not; a CIFAR binary folder; or "synthetic[:COUNT]"')
+    .argument("<data>", 'folder of images or data set; tar archive or shards; or "synthetic[:COUNT]"')
     .requiredOption("--out <run>", "run folder to write")
     .option("--recipe <name>", "built-in recipe or YAML file", DEFAULT_RECIPE)
     .option("--steps <n>", "optimiser steps, in place of the recipe's length", wholeNumber(1))
@@ -47,7 +49,9 @@ export function addPretrain(program: Command): void {
     .option("--resume", "continue the run in --out")
     .option("--init-from <run>", "start from another run's weights")
     .option("--overwrite", "delete the run in --out and begin anew");
-  addJsonOption(addDeviceOptions(command)).addHelpText(
+  addJsonOption(
+    addDeviceOptions(addSplitOption(command, "images of this split (default: train)")),
+  ).addHelpText(
     "after",
     `
 Examples:
@@ -57,12 +61,13 @@ Examples:
   inbetween pretrain synthetic --out runs/try --steps 50 --set method.lambda=10`,
   );
   command.action(async (data: string, flags: PretrainFlags) => {
-    const { out, device, threads, resume, initFrom, overwrite } = flags;
+    const { out, device, threads, resume, initFrom, overwrite, split } = flags;
     checkStartOptions(out, flags);
     using interrupt = interruptSignal();
     const result = await pretrain({
       config: askedConfig(flags, command.getOptionValueSource("recipe") !== "default"),
       data,
+      ...(split === undefined ? {} : { split }),
       out,
       device,
       ...(threads === undefined ? {} : { threads }),
@@ -74,8 +79,9 @@ Examples:
       observe: (context) => observeRun(context, { data }),
     });
     const { run, step, totalSteps, imagesPerSecond, loss, interrupted } = result;
+    const chosen = split === undefined ? "" : ` --split ${split}`;
     const state = interrupted
-      ? `stopped at step ${step} of ${totalSteps}; continue with: inbetween pretrain ${data} --out ${out} --resume`
+      ? `stopped at step ${step} of ${totalSteps}; continue with: inbetween pretrain ${data}${chosen} --out ${out} --resume`
       : `finished ${step} steps; next: inbetween evaluate transformations --run ${run} --data ${data}`;
     printResult(flags.json, { run, step, imagesPerSecond, loss, interrupted }, `${run}: ${state}`);
     if (interrupted) process.exitCode = 130;

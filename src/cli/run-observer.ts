@@ -1,11 +1,20 @@
 /** @file What a run writes while it trains: progress line, metrics, TensorBoard events, pictures, probes. */
 
+import { existsSync, readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { contactSheet, type Raster } from "../data/index.js";
 import { writeFileAtomic } from "../files.js";
 import { flattenTree } from "../nn/index.js";
-import { type MetricsRow, metricsScalars, Progress, RunLog, TensorBoardWriter } from "../reports/index.js";
+import {
+  type MetricsRow,
+  metricsScalars,
+  Progress,
+  RUN_FILE,
+  type RunInfo,
+  RunLog,
+  TensorBoardWriter,
+} from "../reports/index.js";
 import { peakMemory } from "../runtime/index.js";
 import {
   PictureMaker,
@@ -37,7 +46,18 @@ export async function observeRun(
 ): Promise<RunObserver> {
   const { config, method, dataset, device, folder, length, startStep } = context;
   const { totalSteps } = length;
-  const startedAt = new Date().toISOString();
+  const file = join(folder.path, RUN_FILE);
+  const command = `inbetween ${process.argv.slice(2).join(" ")}`;
+  const now = new Date().toISOString();
+  const begun =
+    startStep > 0 && existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as RunInfo) : undefined;
+  const origin = begun
+    ? {
+        command: begun.command,
+        startedAt: begun.startedAt,
+        resumed: [...(begun.resumed ?? []), { command, step: startStep, startedAt: now }],
+      }
+    : { command, startedAt: now };
   // Also at step 0: a process that was killed before its first checkpoint has left rows.
   const log = new RunLog(folder.path, { resumedStep: startStep });
   const board = new TensorBoardWriter(folder.path, { resumedStep: startStep });
@@ -57,9 +77,8 @@ export async function observeRun(
     const info = {
       name: config.name,
       method: method.title,
-      command: `inbetween ${process.argv.slice(2).join(" ")}`,
+      ...origin,
       seed: config.seed,
-      startedAt,
       ...(outcome ? { finishedAt: new Date().toISOString(), steps: outcome.step } : {}),
       batchSize: config.batchSize,
       imageSize: config.imageSize,
@@ -78,7 +97,7 @@ export async function observeRun(
       },
       software: { node: process.versions.node, inbetween: version },
     };
-    writeFileAtomic(join(folder.path, "run.json"), `${JSON.stringify(info, null, 2)}\n`);
+    writeFileAtomic(file, `${JSON.stringify(info, null, 2)}\n`);
   };
   writeInfo(undefined);
 
@@ -116,6 +135,7 @@ export async function observeRun(
       time: new Date().toISOString(),
       seconds,
       loss: { ...gradients.losses },
+      metrics: { ...gradients.metrics },
       learningRate,
       weightDecay,
       gradientNorm,
@@ -146,7 +166,8 @@ export async function observeRun(
       }
       if (isProbed) {
         const { knn, health, patches } = await probe.run(report.gradients.metrics.featureStd ?? 0);
-        metrics.health = health;
+        const { teacherEntropy } = report.gradients.metrics;
+        metrics.health = { ...health, ...(teacherEntropy === undefined ? {} : { teacherEntropy }) };
         if (knn) metrics.knn = knn;
         await keepPicture(
           step,

@@ -11,7 +11,13 @@ export interface ContactSheetOptions {
   readonly background?: number;
   /** Each pixel becomes a square of this side, so that small images can be seen. */
   readonly zoom?: number;
+  /** Lines of text under each image; cut where they are wider than it. */
+  readonly captions?: readonly (readonly string[])[];
 }
+
+/** Height of a line of text, and the width of its usual character, in pixels. */
+const LINE = 14;
+const CHARACTER = 6.2;
 
 /**
  * PNG file of a grid of images, row by row. Places are as large as the largest image; smaller ones lie top left.
@@ -23,8 +29,12 @@ export async function contactSheet(
 ): Promise<Uint8Array> {
   if (images.length === 0) throw new RangeError("contactSheet: no image given, expected at least one");
   const { columns = Math.ceil(Math.sqrt(images.length)), gap = 2, background = 255, zoom = 1 } = options;
+  const { captions = [] } = options;
+  const lines = Math.max(0, ...captions.map((caption) => caption.length));
+  const captionHeight = lines === 0 ? 0 : lines * LINE + 4;
   const cellWidth = Math.max(...images.map((image) => image.width)) * zoom;
-  const cellHeight = Math.max(...images.map((image) => image.height)) * zoom;
+  const imageHeight = Math.max(...images.map((image) => image.height)) * zoom;
+  const cellHeight = imageHeight + captionHeight;
   const width = gap + columns * (cellWidth + gap);
   const height = gap + Math.ceil(images.length / columns) * (cellHeight + gap);
   const sheet = new Uint8Array(width * height * 3).fill(background);
@@ -42,5 +52,18 @@ export async function contactSheet(
       }
     }
   }
-  return encodePng(sheet, width, height);
+  const text = captions.flatMap((caption, index) => {
+    const left = gap + (index % columns) * (cellWidth + gap);
+    const top = gap + Math.floor(index / columns) * (cellHeight + gap) + imageHeight;
+    return caption.map((line, i) => textElement(line, left, top + (i + 1) * LINE - 2, cellWidth));
+  });
+  return encodePng(sheet, width, height, text.join(""));
+}
+
+function textElement(line: string, x: number, y: number, width: number): string {
+  const most = Math.max(1, Math.floor(width / CHARACTER));
+  // The end of a path tells more than its beginning.
+  const shown = line.length > most ? `…${line.slice(line.length - most + 1)}` : line;
+  const escaped = shown.replace(/[&<>]/g, (c) => (c === "&" ? "&amp;" : c === "<" ? "&lt;" : "&gt;"));
+  return `<text x="${x}" y="${y}">${escaped.replace(/\p{Cc}/gu, "\ufffd")}</text>`;
 }

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type DecodeOptions, type Raster, shrinkFor, sideRatio } from "./image.js";
-import { decodeSource, type SampleSource, sourceHeader } from "./sample-source.js";
+import { openSource, type SampleSource } from "./sample-source.js";
 import { SkipLog } from "./skip-log.js";
 
 /** What a synthetic image shows; positions and scale as fractions of the image's side, angle in radians. */
@@ -14,8 +14,18 @@ export interface Factors {
   readonly scale: number;
 }
 
+/** What the accuracies published on a data set mean: the share of all images, or the mean of the classes' shares. */
+export type Metric = "top1" | "meanPerClass";
+
 export interface Dataset {
   readonly name: string;
+  /** The part of the data set that this is. Data without official parts are one part, "train". */
+  readonly split: string;
+  /** The data set's parts, the one to train on first. */
+  readonly splits: readonly string[];
+  /** The part whose accuracy is published: "test", or "val" where the test labels are secret. */
+  readonly heldOutSplit: string | undefined;
+  readonly metric: Metric;
   /** Number of samples. */
   readonly length: number;
   /** Class names by label; undefined when the data set has no labels. */
@@ -35,8 +45,9 @@ export interface Dataset {
   factors(index: number): Factors | undefined;
 }
 
-export interface DatasetParts {
+export interface DatasetParts extends Partial<Pick<Dataset, "split" | "splits" | "metric">> {
   readonly name: string;
+  readonly heldOutSplit?: string | undefined;
   readonly length: number;
   readonly classes?: readonly string[] | undefined;
   readonly label?: (index: number) => number;
@@ -58,8 +69,13 @@ export function makeDataset(parts: DatasetParts): Dataset {
     if (Number.isInteger(index) && index >= 0 && index < parts.length) return index;
     throw new RangeError(`Sample ${index} of ${parts.name}: expected an index from 0 to ${parts.length - 1}`);
   };
+  const { split = "train", splits = [split], heldOutSplit, metric = "top1" } = parts;
   return {
     name: parts.name,
+    split,
+    splits,
+    heldOutSplit,
+    metric,
     length: parts.length,
     classes: parts.classes,
     fingerprint: hash.digest("hex"),
@@ -71,8 +87,8 @@ export function makeDataset(parts: DatasetParts): Dataset {
     async decode(index, options = {}) {
       const source = parts.source(check(index));
       try {
-        const header = await sourceHeader(source);
-        return await decodeSource(source, header, shrinkFor(header, sideRatio(header, options)));
+        const opened = await openSource(source);
+        return await opened.decode(shrinkFor(opened.header, sideRatio(opened.header, options)));
       } catch (error) {
         throw new Error(`Cannot decode ${parts.sampleName(index)} of ${parts.name}`, { cause: error });
       }

@@ -153,15 +153,29 @@ export async function decodeImage(input: string | Uint8Array, options: DecodeOpt
   return decodeShrunk(input, header, shrinkFor(header, sideRatio(header, options)));
 }
 
-/** PNG file of pixels [height, width, 3]. */
-export async function encodePng(data: Uint8Array, width: number, height: number): Promise<Uint8Array> {
+/**
+ * PNG file of pixels [height, width, 3].
+ * @param text SVG `text` elements to be drawn over them, in dark small letters.
+ */
+export async function encodePng(
+  data: Uint8Array,
+  width: number,
+  height: number,
+  text = "",
+): Promise<Uint8Array> {
   if (data.length !== width * height * 3) {
     throw new RangeError(
       `encodePng: ${data.length} bytes given, expected ${width * height * 3} (${height} x ${width} x 3)`,
     );
   }
   configure();
-  return sharp(data, { raw: { width, height, channels: 3 } })
+  const image = sharp(data, { raw: { width, height, channels: 3 } });
+  if (text === "") return image.png().toBuffer();
+  const style = `font-family="DejaVu Sans, Arial, sans-serif" font-size="10.5" fill="#1c1f24"`;
+  const overlay = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" ${style}>${text}</svg>`;
+  return image
+    .composite([{ input: Buffer.from(overlay) }])
+    .removeAlpha()
     .png()
     .toBuffer();
 }

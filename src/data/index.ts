@@ -2,11 +2,18 @@
 
 export type { Batch } from "./batch.js";
 export { stepsPerEpoch } from "./batch-plan.js";
-export type { Split } from "./cifar.js";
+
+export {
+  type CheckOptions,
+  checkDataset,
+  type DataCheck,
+  type SplitCheck,
+  sharedSamples,
+} from "./check-dataset.js";
 export { type ContactSheetOptions, contactSheet } from "./contact-sheet.js";
 export { type CropSpec, checkCropSpec, type RandomResizedCrop, type ResizeCenterCrop } from "./crop.js";
 export { DataError } from "./data-error.js";
-export { type Dataset, type DatasetParts, type Factors, makeDataset } from "./dataset.js";
+export { type Dataset, type DatasetParts, type Factors, type Metric, makeDataset } from "./dataset.js";
 export {
   type DecodeOptions,
   decodeImage,
@@ -15,6 +22,7 @@ export {
   imageLibraries,
   type Raster,
 } from "./image.js";
+export { centerSquare, openImageFiles } from "./image-files.js";
 export {
   createLoader,
   createSequentialLoader,

@@ -4,7 +4,7 @@ import { randomStream } from "../random.js";
 import { applyCrop, type CropSpec, planCrop, reductionOf } from "./crop.js";
 import { reasonOf } from "./data-error.js";
 import { coveredSize, type ImageHeader, type Raster, type Shrink, shrinkFor } from "./image.js";
-import { decodeSource, type SampleSource, sourceHeader } from "./sample-source.js";
+import { type OpenedSource, openSource, type SampleSource } from "./sample-source.js";
 
 /** One sample to read. */
 export interface SampleRequest {
@@ -80,9 +80,14 @@ export class SampleReader {
     views: readonly Uint8Array[],
     row: number,
   ): Promise<string | undefined> {
-    let header: ImageHeader;
+    // A known header belongs to pixels in memory: nothing may have to be read at all.
+    let header = this.#headers.get(index);
+    let opened: OpenedSource | undefined;
     try {
-      header = this.#headers.get(index) ?? (await sourceHeader(source));
+      if (!header) {
+        opened = await openSource(source);
+        header = opened.header;
+      }
     } catch (error) {
       return reasonOf(error);
     }
@@ -94,7 +99,7 @@ export class SampleReader {
     const shrink = shrinkFor(header, Math.min(...plans.map(reductionOf)));
     let image: Raster;
     try {
-      image = await this.#decode(index, source, header, shrink);
+      image = await this.#decode(index, header, shrink, async () => opened ?? openSource(source, header));
     } catch (error) {
       return reasonOf(error);
     }
@@ -105,11 +110,16 @@ export class SampleReader {
     return undefined;
   }
 
-  async #decode(index: number, source: SampleSource, header: ImageHeader, shrink: Shrink): Promise<Raster> {
+  async #decode(
+    index: number,
+    header: ImageHeader,
+    shrink: Shrink,
+    open: () => Promise<OpenedSource>,
+  ): Promise<Raster> {
     const key = index * 8 + shrink - 1;
     const known = this.#images.get(key);
     if (known) return known;
-    const image = await decodeSource(source, header, shrink);
+    const image = await (await open()).decode(shrink);
     const bytes = image.data.length + ENTRY_BYTES;
     if (bytes <= this.#room && !this.#images.has(key)) {
       this.#room -= bytes;

@@ -8,32 +8,74 @@ import { decodeShrunk, type ImageHeader, type Raster, readHeader, type Shrink } 
 
 export type SampleSource =
   | { readonly kind: "file"; readonly path: string }
-  /** 8-bit planes [3, side, side] at a byte offset of a file: the CIFAR binary format. */
+  /** An image file that lies within another file: a member of a tar archive. Offset and size in bytes. */
+  | { readonly kind: "slice"; readonly path: string; readonly offset: number; readonly size: number }
+  /** 8-bit planes [3, side, side] at a byte offset of a file: the CIFAR formats. */
   | { readonly kind: "planes"; readonly path: string; readonly offset: number; readonly side: number }
   | { readonly kind: "deadLeaves"; readonly seed: number; readonly index: number; readonly size: number };
 
-/** Size of a sample, without decoding it where it is a file. @throws Error when it is unreadable. */
-export async function sourceHeader(source: SampleSource): Promise<ImageHeader> {
+/** A sample whose size is known and whose pixels can be had. */
+export interface OpenedSource {
+  readonly header: ImageHeader;
+  /**
+   * The pixels at 1 / `shrink` of the size; sources that are not image files are small and come whole.
+   * @throws Error when the data are corrupt or incomplete.
+   */
+  decode(shrink: Shrink): Promise<Raster>;
+}
+
+/**
+ * Opens a sample; bytes within an archive are read once for header and pixels.
+ * @param known The header, where it was read before.
+ * @throws Error when the sample is unreadable.
+ */
+export async function openSource(source: SampleSource, known?: ImageHeader): Promise<OpenedSource> {
   switch (source.kind) {
-    case "file":
-      return readHeader(source.path);
+    case "file": {
+      const header = known ?? (await readHeader(source.path));
+      return { header, decode: (shrink) => decodeShrunk(source.path, header, shrink) };
+    }
+    case "slice": {
+      if (source.size === 0) throw new Error("empty file (0 bytes)");
+      const bytes = await readBytes(source.path, source.offset, source.size);
+      const header = known ?? (await readHeader(bytes));
+      return { header, decode: (shrink) => decodeShrunk(bytes, header, shrink) };
+    }
     case "planes":
-      return { width: source.side, height: source.side, plainProfile: true, shrinkable: false };
+      return {
+        header: plain(source.side),
+        decode: () => readPlanes(source.path, source.offset, source.side),
+      };
     case "deadLeaves":
-      return { width: source.size, height: source.size, plainProfile: true, shrinkable: false };
+      return {
+        header: plain(source.size),
+        decode: async () => renderDeadLeaves(source.seed, source.index, source.size),
+      };
   }
+}
+
+function plain(side: number): ImageHeader {
+  return { width: side, height: side, plainProfile: true, shrinkable: false };
+}
+
+async function readBytes(path: string, offset: number, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  const file = await open(path);
+  try {
+    for (let done = 0; done < size; ) {
+      const { bytesRead } = await file.read(bytes, done, size - done, offset + done);
+      if (bytesRead === 0) throw new Error(`${path} ends inside the image at byte ${offset}`);
+      done += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+  return bytes;
 }
 
 async function readPlanes(path: string, offset: number, side: number): Promise<Raster> {
   const area = side * side;
-  const planes = new Uint8Array(3 * area);
-  const file = await open(path);
-  try {
-    const { bytesRead } = await file.read(planes, 0, planes.length, offset);
-    if (bytesRead < planes.length) throw new Error(`the file ends inside the image at byte ${offset}`);
-  } finally {
-    await file.close();
-  }
+  const planes = await readBytes(path, offset, 3 * area);
   const data = new Uint8Array(3 * area);
   for (let i = 0; i < area; i++) {
     data[3 * i] = planes[i] as number;
@@ -41,23 +83,4 @@ async function readPlanes(path: string, offset: number, side: number): Promise<R
     data[3 * i + 2] = planes[2 * area + i] as number;
   }
   return { width: side, height: side, channels: 3, data };
-}
-
-/**
- * The pixels of a sample at 1 / `shrink` of its size; sources that are not files are small and come whole.
- * @throws Error when the file is corrupt or incomplete.
- */
-export async function decodeSource(
-  source: SampleSource,
-  header: ImageHeader,
-  shrink: Shrink,
-): Promise<Raster> {
-  switch (source.kind) {
-    case "file":
-      return decodeShrunk(source.path, header, shrink);
-    case "planes":
-      return readPlanes(source.path, source.offset, source.side);
-    case "deadLeaves":
-      return renderDeadLeaves(source.seed, source.index, source.size);
-  }
 }

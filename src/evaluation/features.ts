@@ -5,7 +5,13 @@ import { visionTransformer } from "../models/index.js";
 import { mapValues } from "../records.js";
 import { type Device, type HostValue, hostValue, type Program } from "../runtime/index.js";
 import { normalize, toUnitRange } from "../transforms/index.js";
-import { type Encoder, encoderState, type FeatureKind, type ResidentEncoder } from "./encoder.js";
+import {
+  constantWeights,
+  type Encoder,
+  encoderState,
+  type FeatureKind,
+  type ResidentEncoder,
+} from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
 import { type Matrix, matrix } from "./matrix.js";
 
@@ -63,7 +69,7 @@ export class FeatureExtractor {
     const { kinds = ["mean"], views = { image: (images) => images }, inputs = {} } = options;
     const { batchSize = DEFAULT_BATCH, imageSize = config.imageSize, patches = false } = options;
     requireKinds(encoder, kinds);
-    const weights = await encoderState(device, encoder);
+    const weights = constantWeights(encoder) ?? (await encoderState(device, encoder));
     const sample = (shape: readonly number[], dtype: TensorType["dtype"]): TensorType => ({
       dtype,
       shape: [batchSize, ...shape],

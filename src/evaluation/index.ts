@@ -1,5 +1,6 @@
 /** @file Public API of evaluation/: what frozen features know. */
 
+export { type AttentionPictures, attentionPictures } from "./attention.js";
 export {
   createOnlineKnn,
   evaluateKnn,
@@ -20,6 +21,7 @@ export {
 } from "./health.js";
 export { accuracyOf, KNN_TEMPERATURE, type KnnOptions, knnPredict, type LabelledFeatures } from "./knn.js";
 export { type Matrix, matrix } from "./matrix.js";
+export { type Neighbor, nearestNeighbors } from "./neighbors.js";
 export {
   extractPairs,
   leakFreeDisc,
@@ -40,6 +42,12 @@ export {
   type ProbeSplits,
   probeParameters,
 } from "./probe.js";
+export {
+  PROJECTION_METHODS,
+  type ProjectionMethod,
+  type ProjectionOptions,
+  projectFeatures,
+} from "./projection.js";
 export { columnR2, meanAndStd, pooledR2 } from "./statistics.js";
 export { disjointParts, subset } from "./subset.js";
 export {

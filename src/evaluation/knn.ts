@@ -83,7 +83,7 @@ export async function knnPredict(
 }
 
 /** The k largest similarities seen, in descending order. */
-class Nearest {
+export class Nearest {
   readonly similarities: Float32Array;
   readonly indices: Int32Array;
   #count = 0;
@@ -117,7 +117,7 @@ function vote(nearest: Nearest, labels: Int32Array, classes: number, temperature
 }
 
 /** The rows scaled to length 1; zero rows stay. */
-function unitRows(features: Matrix): Matrix {
+export function unitRows(features: Matrix): Matrix {
   const data = new Float32Array(features.data.length);
   for (let i = 0; i < features.rows; i++) {
     const row = rowOf(features, i);

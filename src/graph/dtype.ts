@@ -1,6 +1,6 @@
 /** @file Element types of tensors, and the typed arrays that hold them on the host. */
 
-export type DType = "float32" | "float64" | "float16" | "int64" | "int32" | "uint8" | "bool";
+export type DType = "float32" | "float64" | "float16" | "int64" | "int32" | "int8" | "uint8" | "bool";
 
 /** Host storage by element type. `float16` is held as its 16-bit patterns, `bool` as 0 or 1. */
 export interface HostArrays {
@@ -9,6 +9,7 @@ export interface HostArrays {
   float16: Uint16Array;
   int64: BigInt64Array;
   int32: Int32Array;
+  int8: Int8Array;
   uint8: Uint8Array;
   bool: Uint8Array;
 }
@@ -21,6 +22,7 @@ export const bytesPerElement: Readonly<Record<DType, number>> = {
   float16: 2,
   int64: 8,
   int32: 4,
+  int8: 1,
   uint8: 1,
   bool: 1,
 };
@@ -29,10 +31,13 @@ export function isFloat(dtype: DType): boolean {
   return dtype === "float32" || dtype === "float64" || dtype === "float16";
 }
 
+const scratchFloat = new Float32Array(1);
+const scratchBits = new Uint32Array(scratchFloat.buffer);
+
 /** The 16-bit pattern of the half-precision number nearest to `value` (round half to even). */
 export function toFloat16Bits(value: number): number {
-  const float = new Float32Array([value]);
-  const bits = new Uint32Array(float.buffer)[0] as number;
+  scratchFloat[0] = value;
+  const bits = scratchBits[0] as number;
   const sign = (bits >>> 16) & 0x8000;
   const exponent = (bits >>> 23) & 0xff;
   const fraction = bits & 0x7fffff;
@@ -77,6 +82,8 @@ export function hostArray(dtype: DType, values: ArrayLike<number>): HostArray {
       return BigInt64Array.from({ length: values.length }, (_, i) => BigInt(values[i] as number));
     case "int32":
       return Int32Array.from(values);
+    case "int8":
+      return Int8Array.from(values);
     case "uint8":
       return Uint8Array.from(values);
     case "bool":
@@ -98,6 +105,8 @@ export function zeros(dtype: DType, length: number): HostArray {
       return new BigInt64Array(length);
     case "int32":
       return new Int32Array(length);
+    case "int8":
+      return new Int8Array(length);
     case "uint8":
     case "bool":
       return new Uint8Array(length);

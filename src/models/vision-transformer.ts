@@ -8,6 +8,7 @@ import {
   constant,
   GraphError,
   gather,
+  mul,
   reshape,
   scalar,
   slice,
@@ -16,6 +17,7 @@ import {
   where,
 } from "../graph/index.js";
 import {
+  addForSome,
   attention,
   dropPath,
   dropPathRates,
@@ -36,6 +38,8 @@ import type { Block, VisionTransformer } from "./vision-transformer-parameters.j
 export interface VisionTransformerInputs {
   /** Factors of the residual branches, `[B, 2 * depth]`: rows of `drawDropPath`. Nothing is dropped when omitted. */
   readonly dropPath?: Tensor;
+  /** Instead: the samples that compute each residual branch, int64 `[kept, 2 * depth]`: `drawKeptSamples`. */
+  readonly keptSamples?: Tensor;
   /** Patches whose embedding is replaced, before positions are added: bool `[B, N]`, and the token, `[1, D]`. */
   readonly maskedTokens?: { readonly mask: Tensor; readonly token: Tensor };
   /** Patches that are computed at all, at their positions in the whole image; all when omitted. */
@@ -99,11 +103,11 @@ export function visionTransformer(
 
   // Between attention layers a token is a row like any other: one plain matrix, [B * T, D].
   let x = reshape(embedded, [batch * tokens, features]);
-  const branchFactors = dropPathFactors(config, batch, inputs.dropPath);
+  const branchDrops = dropsOf(config, batch, inputs);
   const bias = keptBias(inputs.kept, tokens);
   const found = new Map<number, Tensor>();
   p.blocks.forEach((weights, i) => {
-    x = block(weights, config, x, tokens, branchFactors(i), bias);
+    x = block(weights, config, x, tokens, branchDrops(i), bias);
     if (wanted.includes(i)) found.set(i, x);
   });
   const final = layerNorm(p.norm, x, config.epsilon);
@@ -132,37 +136,57 @@ export function block(
   { numHeads, epsilon, swiglu: isGated }: Pick<VisionTransformerConfig, "numHeads" | "epsilon" | "swiglu">,
   x: Tensor,
   tokens: number,
-  [attentionFactor, mlpFactor]: BranchFactors = [undefined, undefined],
+  [attentionDrop, mlpDrop]: BranchDrops = [undefined, undefined],
   bias?: Tensor,
 ): Tensor {
-  const attended = attention(p.attn, x, tokens, numHeads, { affine: p.norm1, epsilon }, bias);
-  const between = add(x, branch(attended, p.ls1, attentionFactor));
-  const transformed = (isGated ? swiglu : mlp)(p.mlp, between, { affine: p.norm2, epsilon });
-  return add(between, branch(transformed, p.ls2, mlpFactor));
+  const between = residual(x, p.ls1, attentionDrop, (rows) =>
+    attention(p.attn, rows, tokens, numHeads, { affine: p.norm1, epsilon }, bias),
+  );
+  return residual(between, p.ls2, mlpDrop, (rows) =>
+    (isGated ? swiglu : mlp)(p.mlp, rows, { affine: p.norm2, epsilon }),
+  );
 }
 
-function branch(x: Tensor, scale: Block<Tensor>["ls1"], factor: Tensor | undefined): Tensor {
-  const scaled = scale ? layerScale(scale, x) : x;
-  return factor ? dropPath(scaled, factor) : scaled;
+/** x + scale * branch(x), for all samples, with a factor for each, or for some. */
+function residual(
+  x: Tensor,
+  scale: Block<Tensor>["ls1"],
+  drop: BranchDrop | undefined,
+  branch: (rows: Tensor) => Tensor,
+): Tensor {
+  if (drop && "samples" in drop) {
+    return addForSome(x, drop.samples, drop.batch, (rows, factor) =>
+      scale ? layerScale({ gamma: mul(scale.gamma, factor) }, branch(rows)) : mul(branch(rows), factor),
+    );
+  }
+  const scaled = scale ? layerScale(scale, branch(x)) : branch(x);
+  return add(x, drop ? dropPath(scaled, drop.factors) : scaled);
 }
 
-/** Factors of a block's two residual branches, `[B]` each; undefined where nothing is ever dropped. */
-export type BranchFactors = readonly [attention: Tensor | undefined, mlp: Tensor | undefined];
+/** Factors of the samples, `[B]`, or the samples that compute the branch, `[kept]`. */
+type BranchDrop = { readonly factors: Tensor } | { readonly samples: Tensor; readonly batch: number };
 
-/** The factors of a block's two branches, `[B]` each; undefined where nothing is ever dropped. */
-function dropPathFactors(
+/** Of a block's two residual branches; undefined where nothing is ever dropped. */
+export type BranchDrops = readonly [attention: BranchDrop | undefined, mlp: BranchDrop | undefined];
+
+function dropsOf(
   { depth, dropPath: rate, dropPathGrowth }: VisionTransformerConfig,
   batch: number,
-  factors: Tensor | undefined,
-): (block: number) => BranchFactors {
-  if (!factors) return () => [undefined, undefined];
-  if (factors.rank !== 2 || factors.shape[0] !== batch || factors.shape[1] !== 2 * depth) {
+  { dropPath: factors, keptSamples }: VisionTransformerInputs,
+): (block: number) => BranchDrops {
+  const table = factors ?? keptSamples;
+  if (!table) return () => [undefined, undefined];
+  if (table.rank !== 2 || (factors && table.shape[0] !== batch) || table.shape[1] !== 2 * depth) {
     throw new GraphError(
-      `visionTransformer: drop path takes factors [${batch}, ${2 * depth}], got ${factors}`,
+      `visionTransformer: drop path takes factors [${batch}, ${2 * depth}] or samples [kept, ${2 * depth}], ` +
+        `got ${table}`,
     );
   }
   const rates = dropPathRates(rate, depth, dropPathGrowth);
-  const column = (i: number) => reshape(slice(factors, 1, i, i + 1), [batch]);
+  const column = (i: number): BranchDrop => {
+    const values = reshape(slice(table, 1, i, i + 1), [-1]);
+    return factors ? { factors: values } : { samples: values, batch };
+  };
   return (i) => (rates[i] === 0 ? [undefined, undefined] : [column(2 * i), column(2 * i + 1)]);
 }
 
@@ -180,13 +204,13 @@ function embed(
   p: VisionTransformer<Tensor>,
   config: VisionTransformerConfig,
   images: Tensor,
-  { maskedTokens, kept }: VisionTransformerInputs,
+  { maskedTokens, kept, keptSamples }: VisionTransformerInputs,
 ): Tensor {
   const { patchSize, embedDim } = config;
   const [batch, , height, width] = images.shape as [number, number, number, number];
   const grid = { rows: height / patchSize, columns: width / patchSize };
   const count = grid.rows * grid.columns;
-  if (kept) requireKept(kept, batch, maskedTokens);
+  if (kept) requireKept(kept, batch, maskedTokens, keptSamples);
   const rows = patchEmbedding(p.patch_embed, images, kept && batchRows(kept.indices, count));
   const shown = maskedTokens ? masked(rows, maskedTokens) : rows;
   const { classPosition, patchPositions } = positions(p, config, grid, images);
@@ -207,6 +231,7 @@ function requireKept(
   { indices, padding }: KeptPatches,
   batch: number,
   maskedTokens: VisionTransformerInputs["maskedTokens"],
+  keptSamples: Tensor | undefined,
 ): void {
   if (indices.rank !== 2 || indices.shape[0] !== batch) {
     throw new GraphError(`visionTransformer: kept patches are int64 [${batch}, K], got ${indices}`);
@@ -216,6 +241,9 @@ function requireKept(
   }
   if (maskedTokens) {
     throw new GraphError("visionTransformer: patches are either masked or left out; give one of both");
+  }
+  if (padding && keptSamples) {
+    throw new GraphError("visionTransformer: with padding, drop path takes factors and not samples");
   }
 }
 

@@ -1,9 +1,10 @@
 /**
- * @file Drop path, also called stochastic depth (Huang et al. 2016): a sample skips a residual branch with some
- * probability. The draw is made on the host and fed as a factor per sample and branch.
+ * @file Drop path, also called stochastic depth (Huang et al. 2016), in two kinds. By sample: each skips a residual
+ * branch with some probability; the draw is made on the host and fed as a factor per sample and branch. By batch
+ * (dinov2/layers/block.py): a fixed share of the batch skips the branch, and is not even computed.
  */
 
-import { at, GraphError, mul, reshape, type Tensor } from "../graph/index.js";
+import { add, at, GraphError, gather, mul, reshape, scatterRows, type Tensor } from "../graph/index.js";
 import type { RandomStream } from "../random.js";
 
 /** The drop rate of each block: growing linearly from 0 to `rate` at the last, or `rate` everywhere. */
@@ -39,4 +40,40 @@ export function dropPath(x: Tensor, factor: Tensor): Tensor {
     throw new GraphError(`dropPath: ${factor} does not hold one factor a sample of ${x}`);
   const scaled = mul(reshape(x, [batch, rows / batch, features]), reshape(factor, [batch, 1, 1]));
   return reshape(scaled, [rows, features]);
+}
+
+/** How many samples of a batch compute a branch that is dropped at `rate`. */
+export function keptSampleCount(batch: number, rate: number): number {
+  return Math.max(1, Math.floor(batch * (1 - rate)));
+}
+
+/** The samples that compute each of `branches` branches, `[kept, branches]`, row-major: a column names each once. */
+export function drawKeptSamples(
+  random: RandomStream,
+  batch: number,
+  rate: number,
+  branches: number,
+): number[] {
+  const kept = keptSampleCount(batch, rate);
+  const columns = Array.from({ length: branches }, () => random.permutation(batch));
+  return Array.from({ length: kept }, (_, row) => columns.map((column) => column[row] as number)).flat();
+}
+
+/**
+ * x + branch(x) for some samples of the batch, scaled by the batch over their number; x for the others.
+ * @param x `[B * N, D]`, sample-major @param samples Numbers of samples, int64 `[S]`.
+ * @param branch Of the rows of these samples, `[S * N, D]`; told the scale, which it applies where it is cheapest.
+ */
+export function addForSome(
+  x: Tensor,
+  samples: Tensor,
+  batch: number,
+  branch: (rows: Tensor, scale: number) => Tensor,
+): Tensor {
+  const [rows, features] = x.shape as [number, number];
+  if (rows % batch !== 0) throw new GraphError(`addForSome: ${batch} samples do not divide the rows of ${x}`);
+  const [kept, width] = [samples.size, (rows / batch) * features];
+  const chosen = reshape(gather(reshape(x, [batch, width]), 0, samples), [-1, features]);
+  const added = reshape(branch(chosen, batch / kept), [kept, width]);
+  return add(x, reshape(scatterRows(samples, added, batch), [rows, features]));
 }

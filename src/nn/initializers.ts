@@ -74,3 +74,18 @@ export function xavierUniformInitializer({ parts = 1, asMatrix = false }: Xavier
 /** Uniform with bound 1 / sqrt(fanIn): PyTorch's default for the weights of linear and convolution layers. */
 export const kaimingUniformInitializer: Initializer = (shape, random) =>
   uniformInitializer(1 / Math.sqrt(fansOf(shape).fanIn))(shape, random);
+
+/** Rows of normal numbers, each of length 1: directions, uniformly. @throws RangeError unless the shape is `[R, D]`. */
+export const unitRowsInitializer: Initializer = (shape, random) => {
+  const [rows, width] = shape;
+  if (rows === undefined || width === undefined || shape.length !== 2) {
+    throw new RangeError(`unit rows need a shape [rows, width], got [${shape.join(", ")}]`);
+  }
+  const values = normalInitializer(1)(shape, random);
+  for (let start = 0; start < values.length; start += width) {
+    const row = values.subarray(start, start + width);
+    const length = Math.hypot(...row);
+    for (let i = 0; i < width; i++) row[i] = (row[i] as number) / length;
+  }
+  return values;
+};

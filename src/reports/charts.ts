@@ -19,7 +19,7 @@ import { orderEvaluations, SCORE_TITLES } from "./tables.js";
 export const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#9a6a00", "#4b4b9d"] as const;
 /** The random baseline is not a competitor: it is always this grey. */
 export const RANDOM_COLOR = "#767676";
-const INK = "#1c1f24";
+export const INK = "#1c1f24";
 const FAINT = "#d8dce2";
 
 const STYLE =
@@ -28,9 +28,9 @@ const STYLE =
 /** Native width: charts shrink to narrower screens, so it stays near a phone's for the letters to remain legible. */
 const WIDTH = 360;
 const HEIGHT = 230;
-const GRID = { stroke: FAINT, strokeOpacity: 1 } as const;
+export const GRID = { stroke: FAINT, strokeOpacity: 1 } as const;
 /** Text over lines stands on a white halo. */
-const HALO = { fill: INK, stroke: "#ffffff", strokeWidth: 4 } as const;
+export const HALO = { fill: INK, stroke: "#ffffff", strokeWidth: 4 } as const;
 /** A step count is wide: few labels, that do not touch. */
 const X_TICKS = 3;
 const RAW_POINTS = 400;
@@ -63,7 +63,7 @@ export function legend(entries: Iterable<readonly [label: string, color: string]
 }
 
 /** Draws with a document of its own, so that nothing global is needed, and names the picture for screen readers. */
-function draw(title: string, options: Plot.PlotOptions): Html {
+export function drawChart(title: string, options: Plot.PlotOptions): Html {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const figure = Plot.plot({
     document,
@@ -154,7 +154,7 @@ export function curveChart(series: readonly Series[], options: CurveOptions): Ht
     );
   }
   if (options.include !== undefined) marks.push(Plot.ruleY([options.include], { strokeOpacity: 0 }));
-  return draw(options.title, {
+  return drawChart(options.title, {
     x: {
       label: "Optimiser step →",
       labelAnchor: "right",
@@ -226,7 +226,7 @@ export function r2Bars(
   // One axis for all scores of these encoders, so that their charts can be compared.
   const lowest = Math.min(0, ...records.flatMap(({ r2 }) => SCORES.map((each) => lowEnd(r2[each]))));
   const overBar = { y: "row", dy: -BAR_HEIGHT / 4 - 1, ...HALO } as const;
-  return draw(SCORE_TITLES[score], {
+  return drawChart(SCORE_TITLES[score], {
     height: 48 + bars.length * BAR_HEIGHT,
     marginTop: 4,
     marginLeft: 16,
@@ -305,7 +305,7 @@ export function scatterChart(
   const [low, high] = domain;
   const suffix = unit ? ` (${unit})` : "";
   const axis = { domain: [low, high], ticks: 5, labelArrow: "none" } as const;
-  return draw(title, {
+  return drawChart(title, {
     width: 270,
     height: 280,
     marginLeft: 50,

@@ -44,6 +44,8 @@ export interface MetricsRow {
    * `{ reconstruction: { "copy of view 2": 0.41 } }`: a falling loss means little above these.
    */
   baselines?: Record<string, Record<string, number>>;
+  /** Further numbers of the method by name, such as `teacherEntropy` in nats. */
+  metrics?: Record<string, number>;
   health?: HealthRow;
   knn?: KnnResult;
   hostToDeviceBytes?: number;
@@ -118,6 +120,8 @@ export interface RunInfo {
   /** Label in tables and legends, for example "Ours(VICReg, all, se2)". Defaults to the name. */
   method?: string;
   command?: string;
+  /** How the run was continued, in order. */
+  resumed?: { command: string; step: number; startedAt: string }[];
   seed?: number;
   /** ISO 8601. */
   startedAt?: string;

@@ -1,6 +1,16 @@
 /** @file Public API of `reports/`: plain data in; tables, charts, progress, `report.html`, TensorBoard files out. */
 
 export * from "./charts.js";
+export { type ComparedGroup, type Comparison, compareRuns, type Summary } from "./comparison.js";
+export {
+  type ComparisonPageOptions,
+  findGroup,
+  markdownComparison,
+  renderComparison,
+  terminalComparison,
+  writeComparison,
+} from "./comparison-page.js";
+export * from "./embedding-map.js";
 export * from "./events.js";
 export * from "./format.js";
 export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";

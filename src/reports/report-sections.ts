@@ -99,6 +99,7 @@ export function runFacts(run: RunData, heading: string): Html {
     ],
     ["Started", given(info.startedAt, formatMoment)],
     ["Command", info.command],
+    ["Resumed", given(info.resumed, (times) => times.map(({ step }) => `at step ${step}`).join(", "))],
   ]);
 }
 

@@ -68,6 +68,7 @@ export function metricsScalars(row: MetricsRow): Record<string, number> {
   for (const [part, baselines] of Object.entries(row.baselines ?? {})) {
     for (const [name, value] of Object.entries(baselines)) add(`baseline/${part}/${name}`, value);
   }
+  for (const [name, value] of Object.entries(row.metrics ?? {})) add(`method/${name}`, value);
   add("schedule/learningRate", row.learningRate);
   add("schedule/weightDecay", row.weightDecay);
   add("health/gradientNorm", row.gradientNorm);

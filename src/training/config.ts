@@ -78,7 +78,7 @@ export const configSchema = z.strictObject({
     sharedCrop: z.boolean().default(false),
   }),
   optimizer: z.strictObject({
-    name: z.enum(["adamw", "adam", "sgd"]).default("adamw"),
+    name: z.enum(["adamw", "adam", "sgd", "lars"]).default("adamw"),
     /** At a batch of `referenceBatch`. */
     baseLearningRate: positive,
     /** How the rate follows the batch: batch / reference, its square root (DINOv2), or not at all. */

@@ -11,7 +11,7 @@ export * from "./pretrain.js";
 export { findCheckpoint } from "./restore.js";
 export * from "./run-folder.js";
 export * from "./run-plan.js";
-export { suggestion } from "./schema-errors.js";
+export { issueLines, suggestion } from "./schema-errors.js";
 export * from "./state.js";
 export * from "./step.js";
 export * from "./step-cost.js";

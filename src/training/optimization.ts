@@ -7,6 +7,7 @@ import {
   cosineSchedule,
   excludeNamedAsDinov2,
   excludeVectors,
+  lars,
   layerwiseRate,
   type Optimizer,
   patchEmbeddingRate,
@@ -31,6 +32,8 @@ export function makeOptimizer({ optimizer: { name, betas } }: RunConfig): Optimi
       return adam({ beta1, beta2 });
     case "sgd":
       return sgd({ momentum: beta1 });
+    case "lars":
+      return lars({ momentum: beta1 });
   }
 }
 

@@ -8,6 +8,7 @@ import { encoderNeeds, type Method, makeMethod, type RunLength } from "../method
 import { type VisionTransformerConfig, visionTransformerConfig } from "../models/index.js";
 import { ConfigError, differingKeys, parseConfig, type RunConfig } from "./config.js";
 import { hashJson } from "./hash-json.js";
+import { checkMemory } from "./memory-check.js";
 import { checkVacant, type RunRecord, readResumedRecord, type StartOptions } from "./run-folder.js";
 import { makeViews } from "./views.js";
 
@@ -16,6 +17,8 @@ export interface RunRequest extends Pick<StartOptions, "resume" | "overwrite"> {
   readonly config?: RunConfig;
   /** What `openDataset` takes. */
   readonly data: string;
+  /** Which part of a data set with splits. Default "train". */
+  readonly split?: string;
   /** The run folder. */
   readonly out: string;
 }
@@ -39,7 +42,9 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const config = parseConfig(record.config, where);
   if (request.resume && request.config) checkUnchanged(request.config, config, where);
   const { method, encoder } = buildMethod(config);
+  checkMemory(method, config);
   const dataset = await openDataset(request.data, {
+    ...(request.split === undefined ? {} : { split: request.split }),
     synthetic: { seed: config.seed, size: config.imageSize },
   });
   return { record, config, method, encoder, dataset, length: runLength(config, dataset, method) };

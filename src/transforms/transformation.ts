@@ -1,6 +1,6 @@
 /** @file The transformations g and their paths from the identity: what the in-between images are images of. */
 
-import { add, mul, slice, type Tensor } from "../graph/index.js";
+import { add, constant, mul, slice, type Tensor } from "../graph/index.js";
 import { gaussianBlur } from "./blur.js";
 import { adjustBrightness, adjustContrast, adjustSaturation } from "./color.js";
 import { adjustHue } from "./hue.js";
@@ -140,6 +140,20 @@ function withRanges(
   });
 }
 
+/** What maps a component's range to [-1, 1]: value * factor + shift; an empty range goes to 0. */
+function unitMap({ low, high }: Component): { factor: number; shift: number } {
+  return high > low
+    ? { factor: 2 / (high - low), shift: -(low + high) / (high - low) }
+    : { factor: 0, shift: 0 };
+}
+
+/** As `normalizeTheta`, in a graph. @param theta `[B, n]` @returns `[B, n]` */
+export function scaleTheta({ components }: Transformation, theta: Tensor): Tensor {
+  const maps = components.map(unitMap);
+  const row = (values: readonly number[]) => constant(values, [1, components.length], theta.dtype);
+  return add(mul(theta, row(maps.map(({ factor }) => factor))), row(maps.map(({ shift }) => shift)));
+}
+
 /**
  * Rows of theta with each component's range mapped to [-1, 1], as the targets of a regression.
  * @param theta `[N, n]`, row-major @throws RangeError when it is not a whole number of rows
@@ -152,7 +166,7 @@ export function normalizeTheta({ name, components }: Transformation, theta: Arra
     );
   }
   return Float32Array.from(theta, (value, i) => {
-    const { low, high } = components[i % width] as Component;
-    return high > low ? (2 * value - low - high) / (high - low) : 0;
+    const { factor, shift } = unitMap(components[i % width] as Component);
+    return value * factor + shift;
   });
 }

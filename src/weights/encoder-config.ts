@@ -64,8 +64,15 @@ const decisive = [
 /** An encoder without its weights. */
 export type EncoderDescription = Omit<Encoder, "weights">;
 
-/** The contents of `config.json`. @throws EncoderError when transformers has no such architecture. */
-export function encoderConfigJson({ config, label, trained, origin }: EncoderDescription): string {
+/**
+ * The contents of `config.json`.
+ * @param dataFiles By ONNX model, how many files beside it hold its data, where it does not fit into one file.
+ * @throws EncoderError when transformers has no such architecture.
+ */
+export function encoderConfigJson(
+  { config, label, trained, origin }: EncoderDescription,
+  dataFiles: Readonly<Record<string, number>> = {},
+): string {
   const block = {
     format: 1,
     label,
@@ -73,7 +80,11 @@ export function encoderConfigJson({ config, label, trained, origin }: EncoderDes
     ...(origin ? { origin } : {}),
     architecture: config,
   } satisfies z.input<typeof blockSchema>;
-  return `${JSON.stringify({ ...huggingFaceConfig(config), [CONFIG_KEY]: block }, null, 2)}\n`;
+  const browser =
+    Object.keys(dataFiles).length === 0
+      ? {}
+      : { "transformers.js_config": { use_external_data_format: dataFiles } };
+  return `${JSON.stringify({ ...huggingFaceConfig(config), ...browser, [CONFIG_KEY]: block }, null, 2)}\n`;
 }
 
 /**

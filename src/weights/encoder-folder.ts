@@ -11,7 +11,7 @@ import { checkEncoder, type Encoder, EncoderError } from "./encoder.js";
 import { encoderConfigJson, parseEncoderConfig } from "./encoder-config.js";
 import { fromHuggingFace, huggingFacePreprocessor, toHuggingFace } from "./huggingface.js";
 import { modelCard } from "./model-card.js";
-import { encoderOnnx } from "./onnx-export.js";
+import { encoderOnnxFiles, ONNX_PRECISIONS, type OnnxPrecision } from "./onnx-export.js";
 import { encoderPreprocessing } from "./preprocessing.js";
 import { openSafetensors, writeSafetensors } from "./safetensors.js";
 
@@ -23,11 +23,23 @@ const ONNX = "onnx";
 /** Everything that `saveEncoder` writes: a folder with anything else is not replaced. */
 const known: ReadonlySet<string> = new Set([CONFIG, WEIGHTS, PREPROCESSOR, CARD, ONNX]);
 
+/**
+ * The models' names by precision, as transformers.js looks for them: `int8` is what it calls by this name, and by
+ * `q8`, its choice in a browser when none is asked for.
+ */
+const MODELS: Readonly<Record<OnnxPrecision, readonly string[]>> = {
+  fp32: ["model.onnx"],
+  fp16: ["model_fp16.onnx"],
+  int8: ["model_int8.onnx", "model_quantized.onnx"],
+};
+
 export interface SaveEncoderOptions {
   /** Replace an encoder that is there. A folder that holds anything else is never replaced. */
   readonly overwrite?: boolean;
-  /** Write `onnx/model.onnx` too (default true). */
-  readonly onnx?: boolean;
+  /** The models to write into `onnx/` (default: all). */
+  readonly onnx?: readonly OnnxPrecision[];
+  /** What one file of a model may hold (default: a little less than 2 GiB). */
+  readonly maxFileBytes?: number;
 }
 
 export interface SavedEncoder {
@@ -45,7 +57,7 @@ export interface SavedEncoder {
 export async function saveEncoder(
   encoder: Encoder,
   folder: string,
-  { overwrite = false, onnx = true }: SaveEncoderOptions = {},
+  { overwrite = false, onnx = ONNX_PRECISIONS, maxFileBytes }: SaveEncoderOptions = {},
 ): Promise<SavedEncoder> {
   const target = resolve(folder);
   if (encoder.config.channels !== 3) {
@@ -57,27 +69,26 @@ export async function saveEncoder(
   checkEncoder(encoder);
   const tensors = toHuggingFace(encoder);
   const isTaken = await checkTarget(target, overwrite);
-  const preprocessing = encoderPreprocessing(encoder.config);
-  const texts = {
-    [CONFIG]: encoderConfigJson(encoder),
-    [PREPROCESSOR]: `${JSON.stringify(huggingFacePreprocessor(preprocessing), null, 2)}\n`,
-    [CARD]: modelCard(encoder, onnx),
-  };
-  const model = onnx ? encoderOnnx(encoder) : undefined;
-
   const temporary = temporarySibling(target);
   const files: Record<string, number> = {};
   try {
-    await mkdir(join(temporary, ...(model ? [ONNX] : [])), { recursive: true });
+    await mkdir(join(temporary, ...(onnx.length > 0 ? [ONNX] : [])), { recursive: true });
     const { byteLength } = await writeSafetensors(join(temporary, WEIGHTS), tensors, {
       // Without it, transformers refuses the file.
       metadata: { format: "pt" },
     });
     files[WEIGHTS] = byteLength;
-    for (const [name, text] of Object.entries(texts)) {
-      files[name] = await writeFile(join(temporary, name), Buffer.from(text, "utf8"));
+    for (const precision of onnx) {
+      for (const name of MODELS[precision]) {
+        const limit = maxFileBytes === undefined ? {} : { maxFileBytes };
+        for (const file of encoderOnnxFiles(encoder, { precision, name, ...limit })) {
+          files[`${ONNX}/${file.name}`] = await writePieces(join(temporary, ONNX, file.name), file.pieces);
+        }
+      }
     }
-    if (model) files[`${ONNX}/model.onnx`] = await writeFile(join(temporary, ONNX, "model.onnx"), model);
+    for (const [name, text] of Object.entries(folderTexts(encoder, onnx, files))) {
+      files[name] = await writePieces(join(temporary, name), [Buffer.from(text, "utf8")]);
+    }
     await moveInto(temporary, target, isTaken);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
@@ -93,16 +104,36 @@ function temporarySibling(target: string): string {
   return join(dirname(target), `${basename(target)}.${randomBytes(4).toString("hex")}${TEMPORARY_SUFFIX}`);
 }
 
-async function writeFile(path: string, bytes: Uint8Array): Promise<number> {
+/** The small files, which say what the others are. @param files Those written so far. */
+function folderTexts(
+  encoder: Encoder,
+  onnx: readonly OnnxPrecision[],
+  files: Readonly<Record<string, number>>,
+): Record<string, string> {
+  // How many files hold a model's data: transformers.js does not look for any by itself.
+  const dataFiles: Record<string, number> = {};
+  for (const path of Object.keys(files)) {
+    const model = /([^/]+\.onnx)_data(_\d+)?$/.exec(path)?.[1];
+    if (model !== undefined) dataFiles[model] = (dataFiles[model] ?? 0) + 1;
+  }
+  const preprocessing = encoderPreprocessing(encoder.config);
+  return {
+    [CONFIG]: encoderConfigJson(encoder, dataFiles),
+    [PREPROCESSOR]: `${JSON.stringify(huggingFacePreprocessor(preprocessing), null, 2)}\n`,
+    [CARD]: modelCard(encoder, onnx),
+  };
+}
+
+async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise<number> {
   const file = await AtomicFile.create(path);
   try {
-    await file.write(bytes);
+    for (const piece of pieces) await file.write(piece);
     await file.commit();
   } catch (error) {
     await file.abort();
     throw error;
   }
-  return bytes.length;
+  return pieces.reduce((total, { length }) => total + length, 0);
 }
 
 /** Whether something has to make room. @throws EncoderError when it must not. */

@@ -3,6 +3,19 @@
 export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
 export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
 export {
+  checkFeatureEnding,
+  createFeatureFile,
+  FEATURE_ENDINGS,
+  readFeatureFile,
+} from "./feature-file.js";
+export {
+  FeatureFileError,
+  type FeatureRows,
+  type FeatureTable,
+  type FeatureWriter,
+  type FeatureWriterOptions,
+} from "./feature-table.js";
+export {
   bytesPerElement,
   elementCount,
   type HostTensor,
@@ -11,7 +24,14 @@ export {
   toFloat32,
 } from "./host-tensor.js";
 export { type NpyDType, NpyError, NpyWriter, readNpy, writeNpy } from "./npy.js";
-export { type EncoderOnnxOptions, encoderOnnx } from "./onnx-export.js";
+export {
+  type EncoderOnnxFileOptions,
+  type EncoderOnnxOptions,
+  encoderOnnx,
+  encoderOnnxFiles,
+  ONNX_PRECISIONS,
+  type OnnxPrecision,
+} from "./onnx-export.js";
 export { encoderPreprocessing, type Preprocessing } from "./preprocessing.js";
 export {
   openSafetensors,

@@ -2,6 +2,7 @@
 
 import type { Encoder } from "./encoder.js";
 import { huggingFaceModelType } from "./huggingface.js";
+import type { OnnxPrecision } from "./onnx-export.js";
 import { encoderPreprocessing } from "./preprocessing.js";
 
 /** Text in a Markdown document: no markup, on one line. */
@@ -9,8 +10,11 @@ function plain(text: string): string {
   return text.replace(/\s+/g, " ").replace(/[\\`*_[\]<>#|]/g, "\\$&");
 }
 
-/** @param onnx Whether `onnx/model.onnx` is beside it. */
-export function modelCard({ config, label, trained, origin = {} }: Encoder, onnx: boolean): string {
+/** @param onnx The models that are beside it. */
+export function modelCard(
+  { config, label, trained, origin = {} }: Encoder,
+  onnx: readonly OnnxPrecision[],
+): string {
   const { classToken, registers, imageSize, patchSize, embedDim, depth, numHeads } = config;
   const { resize, size } = encoderPreprocessing(config);
   const before = registers + (classToken ? 1 : 0);
@@ -43,7 +47,7 @@ An image encoder pretrained without labels by \`inbetween\`.
 ${rows.map(([key, value]) => `- ${key}: ${value}`).join("\n")}
 
 \`last_hidden_state\` holds ${tokens}, after the final norm.
-${onnx ? javascript : ""}
+${onnx.length > 0 ? javascript(onnx) : ""}
 ## Python
 
 \`\`\`python
@@ -56,15 +60,22 @@ features = ${trained === "cls" ? "last_hidden_state[:, 0]" : patches}
 `;
 }
 
-const javascript = `
+/** What transformers.js calls each precision, and what it is. */
+const explained: Readonly<Record<OnnxPrecision, string>> = {
+  fp32: "`fp32`: exact",
+  fp16: "`fp16`: half the size, for WebGPU",
+  int8: "`q8` (or `int8`): a quarter of the size, 8-bit linear layers",
+};
+
+const javascript = (onnx: readonly OnnxPrecision[]): string => `
 ## JavaScript
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
 
-const extract = await pipeline("image-feature-extraction", folder, { dtype: "fp32" });
+const extract = await pipeline("image-feature-extraction", folder, { dtype: "${onnx[0] === "int8" ? "q8" : onnx[0]}" });
 const features = await extract(image, { pool: true });
 \`\`\`
 
-\`pool: true\` gives the trained feature; without it, all tokens come back.
+\`pool: true\` gives the trained feature; without it, all tokens come back. \`dtype\` can be ${onnx.map((each) => explained[each]).join("; ")}.
 `;

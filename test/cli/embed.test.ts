@@ -5,11 +5,12 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "#src/random.js";
-import { readNpy } from "#src/weights/index.js";
+import { readFeatureFile, readNpy } from "#src/weights/index.js";
 import { inbetween, inbetweenJson, launcher, temporaryFolder, tinyRecipe } from "./helpers.js";
 
 const folder = temporaryFolder();
@@ -93,6 +94,28 @@ describe("embed", () => {
     }
   });
 
+  it("writes the same table as Parquet and as JSON lines", async () => {
+    const wanted = await readFeatureFile(at("features.npy"));
+    expect(wanted).toMatchObject({ names, labels: ["cat", "cat", "dog", "dog", "dog"], dim: 2 * DIM });
+    const args = ["embed", at("images"), "--encoder", at("encoder"), "--features", "both", "--batch", "2"];
+    for (const ending of ["parquet", "jsonl"]) {
+      const out = at(`features.${ending}`);
+      expect(await inbetweenJson(...args, "--out", out)).toMatchObject({ file: out, count: 5, dim: 2 * DIM });
+      expect(await readFeatureFile(out)).toEqual(wanted);
+    }
+    const lines = readFileSync(at("features.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines).toHaveLength(5);
+    const last = JSON.parse(lines[4] ?? "");
+    expect(last).toMatchObject({ name: "dog/e.png", label: "dog" });
+    expect(Float32Array.from(last.features)).toEqual(wanted.data.slice(4 * 2 * DIM));
+    // By hyparquet, an implementation of the format's specification.
+    const rows = await parquetReadObjects({ file: await asyncBufferFromFile(at("features.parquet")) });
+    expect(rows.map(({ name, label }) => [name, label])).toEqual(
+      names.map((name) => [name, name.slice(0, 3)]),
+    );
+    expect(Float32Array.from(rows[0]?.features)).toEqual(wanted.data.slice(0, 2 * DIM));
+  });
+
   it("writes the trained feature by default, of a run as of its export", async () => {
     const [run, recipe] = [at("run"), tinyRecipe(folder)];
     await inbetweenJson("pretrain", "synthetic:16", "--recipe", recipe, "--steps", "2", "--out", run);
@@ -146,7 +169,11 @@ describe("embed", () => {
   });
 
   it.each([
-    ["another ending", ["--out", at("features.csv")], /features\.csv: .*a name that ends in \.npy/],
+    [
+      "another ending",
+      ["--out", at("features.csv")],
+      /features\.csv: .*give one of \.npy, \.parquet, \.jsonl/,
+    ],
     [
       "a folder that is not there",
       ["--out", at("no", "x.npy")],

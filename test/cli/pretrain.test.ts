@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { RunInfo } from "#src/reports/index.js";
 import { findCheckpoint } from "#src/training/index.js";
 import { picture, put, putPictures } from "../data/helpers.js";
 import { metricsOf, tensorsOf } from "../training/tiny.js";
@@ -141,6 +142,11 @@ test("Ctrl-C stops after the step with a checkpoint, a kill leaves the last one;
 
   await inbetweenJson("pretrain", "synthetic:40", "--out", out, "--resume", "--threads", "1");
   await expectSameRun(out, straight);
+  // How it began is still known.
+  const info = JSON.parse(readFileSync(join(out, "run.json"), "utf8")) as RunInfo;
+  expect(info.command).not.toContain("--resume");
+  expect(info.resumed).toMatchObject([{ step: result.step }, { step }]);
+  expect((info.resumed ?? []).every(({ command }) => command.includes("--resume"))).toBe(true);
 });
 
 test("killed before the first checkpoint, a resumed run begins anew without repeating rows", async () => {

@@ -1,16 +1,21 @@
-/** @file Projector and decoder against PyTorch: forward, every gradient; bad input. */
+/** @file Projector, DINO head and decoder against PyTorch: forward, every gradient; bad input. */
 
 import { expect, test } from "vitest";
-import { input } from "#src/graph/index.js";
+import { input, matmul } from "#src/graph/index.js";
 import {
   type DecoderOptions,
+  type DinoHeadOptions,
   decoder,
   decoderFactors,
   decoderParameters,
+  dinoBottleneck,
+  dinoHeadParameters,
   projector,
   projectorParameters,
+  prototypes,
 } from "#src/models/index.js";
-import { mapTree } from "#src/nn/index.js";
+import { initialize, mapTree } from "#src/nn/index.js";
+import { get, largestOf } from "../nn/helpers.js";
 import { expectParity, StoredModel } from "./helpers.js";
 
 test("the projector, with the batch's statistics", async () => {
@@ -59,4 +64,30 @@ test("bad input", () => {
   const head = mapTree(projectorParameters([4, 4, 2]), (spec, name) => input(name, spec.shape));
   expect(() => projector(head, input("x", [1, 4]))).toThrow("use a larger batch");
   expect(() => projector(head, input("x", [2, 3, 4]))).toThrow("expected features [B, D]");
+});
+
+test.each(["dino_head", "dino_head_norm"])("a DINO head is PyTorch's: %s", async (name) => {
+  const model = await StoredModel.open(name);
+  const specs = dinoHeadParameters(model.config as unknown as DinoHeadOptions);
+  await expectParity(model, specs, "input", (parameters, x) => {
+    const bottleneck = dinoBottleneck(parameters, x);
+    const output = matmul(bottleneck, prototypes(parameters.last_layer), { transposeB: true });
+    return { outputs: { bottleneck, output }, weighed: output };
+  });
+});
+
+test("a DINO head starts as the official ones: prototypes of length 1, biases zero, PyTorch's last layer", () => {
+  const values = initialize(
+    dinoHeadParameters({ inputDim: 32, hiddenDim: 64, bottleneckDim: 16, outputDim: 96 }),
+    1,
+  );
+  expect(get(values, "last_layer.weight_g").data.every((length) => length === 1)).toBe(true);
+  expect(get(values, "mlp.2.bias").data.every((bias) => bias === 0)).toBe(true);
+  expect(largestOf(get(values, "mlp.0.weight").data)).toBeLessThan(0.02 * 6);
+  // Uniform within 1 / sqrt(16).
+  expect(largestOf(get(values, "last_layer.weight_v").data)).toBeLessThanOrEqual(0.25);
+  expect(largestOf(get(values, "last_layer.weight_v").data)).toBeGreaterThan(0.24);
+  expect(() => dinoHeadParameters({ inputDim: 8, outputDim: 8, layers: 1 })).toThrow(
+    /at least 2 layers .* got 1/,
+  );
 });

@@ -10,6 +10,8 @@ import {
   excludeNamedAsDinov2,
   excludeVectors,
   flattenTree,
+  type LarsOptions,
+  lars,
   layerwiseRate,
   movingAverage,
   type Optimizer,
@@ -155,6 +157,18 @@ test.each(fixture.optimizers)(
     await expectSteps(get(grouped, found.optimizer), found.start, steps, scales);
   },
 );
+
+test("five steps of LARS are SimCLR's: decayed and adapted but for the vector, zeros as they are", async () => {
+  const found = readFixture<Omit<OptimizerCase, "options"> & { options: LarsOptions }>("models/lars.json");
+  const steps = found.values.map((values, i) => ({
+    learningRate: found.learningRates[i] as number,
+    weightDecay: found.weightDecays[i] as number,
+    gradients: storedAll(found.gradients[i] as Values),
+    parameters: storedAll(values),
+  }));
+  const scales = { vector: { learningRate: 1, weightDecay: 0 } };
+  await expectSteps(lars(found.options), storedAll(found.initial), steps, scales);
+});
 
 test.each(torch.clipping)(
   "clipping: $kind at $limit",

@@ -14,7 +14,28 @@ import type { HostTensor } from "#src/weights/index.js";
 const vicreg = { name: "vicreg", width: 16, expander: [16, 16] };
 const inbetween = { name: "inbetween", base: vicreg, equivariantDim: 8, decoderWidths: [8, 8, 8, 8] };
 
-export const tinyMethods = { vicreg, inbetween } as const;
+const simclr = { name: "simclr", width: 16, outputDim: 8 };
+const mocov2 = { name: "mocov2", outputDim: 8, queue: 16 };
+const mocov3 = { name: "mocov3", projector: [16, 16, 8], predictor: 16 };
+const sie = { name: "sie", width: 16, equivariantDim: 8, expander: [16, 16] };
+const crossAttention = {
+  name: "cross-attention",
+  width: 16,
+  equivariantDim: 8,
+  numHeads: 2,
+  expander: [16, 16],
+  decoderWidths: [8, 8, 8, 8],
+};
+
+export const tinyMethods = {
+  vicreg,
+  inbetween,
+  simclr,
+  mocov2,
+  mocov3,
+  sie,
+  "cross-attention": crossAttention,
+} as const;
 
 /** A configuration as a recipe file holds it; `changes` replace its values. */
 export function tinySource(changes: Readonly<Record<string, unknown>> = {}) {

@@ -119,7 +119,7 @@ describe("the model", () => {
   });
 
   test.each(names)("goes with the files that transformers read: %s", async (name) => {
-    const { folder } = await saveEncoder(randomEncoder(name), join(temporaryFolder(), name), { onnx: false });
+    const { folder } = await saveEncoder(randomEncoder(name), join(temporaryFolder(), name), { onnx: [] });
     const { inbetween: _, ...config } = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
     const weights = createHash("sha256")
       .update(readFileSync(join(folder, "model.safetensors")))

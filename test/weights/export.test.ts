@@ -22,7 +22,7 @@ function readJson(...path: string[]) {
 
 /** A saved encoder without its ONNX model. */
 async function saved(encoder: Encoder = randomEncoder("plain")): Promise<string> {
-  const { folder } = await saveEncoder(encoder, join(temporaryFolder(), "encoder"), { onnx: false });
+  const { folder } = await saveEncoder(encoder, join(temporaryFolder(), "encoder"), { onnx: [] });
   return folder;
 }
 
@@ -73,6 +73,9 @@ describe("a folder that was written", () => {
       "config.json",
       "model.safetensors",
       "onnx/model.onnx",
+      "onnx/model_fp16.onnx",
+      "onnx/model_int8.onnx",
+      "onnx/model_quantized.onnx",
       "preprocessor_config.json",
     ]);
     expect(readdirSync(join(folder, ".."))).toEqual(["encoder"]);
@@ -109,7 +112,7 @@ describe("writing", () => {
       /encoder: there is an encoder already; choose another folder, or ask to overwrite it/,
     );
     expect((await loadEncoder(folder)).label).toBe("plain");
-    await saveEncoder(randomEncoder("SwiGLU"), folder, { overwrite: true, onnx: false });
+    await saveEncoder(randomEncoder("SwiGLU"), folder, { overwrite: true, onnx: [] });
     expect((await loadEncoder(folder)).label).toBe("SwiGLU");
     expect(readdirSync(join(folder, ".."))).toEqual(["encoder"]);
   });
@@ -123,7 +126,7 @@ describe("writing", () => {
     );
     expect(readdirSync(folder)).toEqual(["cat.jpg"]);
     const empty = temporaryFolder();
-    await saveEncoder(randomEncoder("plain"), empty, { onnx: false });
+    await saveEncoder(randomEncoder("plain"), empty, { onnx: [] });
     expect((await loadEncoder(empty)).label).toBe("plain");
   });
 

@@ -7,6 +7,7 @@ import type { Shape } from "../shape.js";
 export const onnxTypeCode: Readonly<Record<DType, number>> = {
   float32: 1,
   uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,
@@ -34,6 +35,8 @@ export interface Target {
   readonly provider: "cpu" | "webgpu" | "portable";
   /** `com.microsoft` contrib operators (`FusedMatMul`, …) run on the device. */
   readonly contrib: boolean;
+  /** Products with constant matrices are computed with 8-bit integers, as `quantizedProduct` says. */
+  readonly quantized?: boolean;
 }
 
 export interface Emitter {

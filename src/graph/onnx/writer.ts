@@ -1,6 +1,6 @@
 /** @file Writes a graph as an ONNX model (protobuf by onnx-buf). */
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -12,7 +12,6 @@ import {
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
-  type TensorProto,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -27,6 +26,7 @@ import { inputName } from "../operators/source.js";
 import { type Shape, sizeOf } from "../shape.js";
 import { at, type Tensor, type TensorType } from "../tensor.js";
 import type { Attribute, EmitOptions, Emitter, Target } from "./emitter.js";
+import { type Initializer, joined, modelFiles, type OnnxFile } from "./model-file.js";
 
 /** The newest operator set that every provider we target implements. */
 const OPSET = 21n;
@@ -38,6 +38,7 @@ const dataTypes: Readonly<Record<DType, DataType>> = {
   float16: DataType.FLOAT16,
   int64: DataType.INT64,
   int32: DataType.INT32,
+  int8: DataType.INT8,
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
 };
@@ -52,8 +53,31 @@ export interface OnnxOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** Of the largest file: a protobuf message ends below 2 GiB, and so do the buffers of browsers. */
+const MAX_FILE_BYTES = 2 ** 31 - 2 ** 20;
+
+export interface OnnxFileOptions extends OnnxOptions {
+  /** Of the model's file. */
+  readonly name: string;
+  /** What one file may hold; a model that is larger keeps its tensors in files beside it. */
+  readonly maxFileBytes?: number;
+}
+
 /** The bytes of an ONNX model that computes `graph`; input and output names are the graph's. */
 export function writeOnnx(graph: Graph, options: OnnxOptions): Uint8Array {
+  return joined(
+    at(writeOnnxFiles(graph, { ...options, name: "", maxFileBytes: Number.POSITIVE_INFINITY }), 0),
+  );
+}
+
+/**
+ * The files of an ONNX model that computes `graph`, the model itself first. Their pieces are the graph's own constants,
+ * not copies: they must not change until they are written.
+ */
+export function writeOnnxFiles(
+  graph: Graph,
+  { name, maxFileBytes = MAX_FILE_BYTES, ...options }: OnnxFileOptions,
+): OnnxFile[] {
   const builder = new Builder(options, graph.inputs[0]);
   const names = new Map<Tensor, string>();
   for (const node of nodesOf(graph)) {
@@ -65,9 +89,9 @@ export function writeOnnx(graph: Graph, options: OnnxOptions): Uint8Array {
       if (name !== undefined) names.set(output, name);
     });
   }
-  const outputs = Object.entries(graph.outputs).map(([name, tensor]) => {
-    builder.publish(nameOf(names, tensor), name);
-    return valueInfo(name, tensor, options.batchStandIn);
+  const outputs = Object.entries(graph.outputs).map(([output, tensor]) => {
+    builder.publish(nameOf(names, tensor), output);
+    return valueInfo(output, tensor, options.batchStandIn);
   });
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
@@ -81,15 +105,14 @@ export function writeOnnx(graph: Graph, options: OnnxOptions): Uint8Array {
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     ),
-    graph: create(GraphProtoSchema, {
-      name: "inbetween",
-      node: builder.protoNodes,
-      initializer: builder.initializers,
-      input: graph.inputs.map((tensor) => valueInfo(inputName(tensor), tensor, options.batchStandIn)),
-      output: outputs,
-    }),
   });
-  return toBinary(ModelProtoSchema, model);
+  const body = create(GraphProtoSchema, {
+    name: "inbetween",
+    node: builder.protoNodes,
+    input: graph.inputs.map((tensor) => valueInfo(inputName(tensor), tensor, options.batchStandIn)),
+    output: outputs,
+  });
+  return modelFiles(model, body, builder.usedInitializers(), name, maxFileBytes);
 }
 
 function nameOf(names: ReadonlyMap<Tensor, string>, tensor: Tensor): string {
@@ -119,7 +142,7 @@ function valueInfo(name: string, { dtype, shape }: TensorType, batchStandIn: num
 
 class Builder implements Emitter {
   readonly protoNodes: NodeProto[] = [];
-  readonly initializers: TensorProto[] = [];
+  readonly initializers: Initializer[] = [];
   readonly target: Target;
   readonly batchStandIn?: number;
   usesContrib = false;
@@ -135,6 +158,12 @@ class Builder implements Emitter {
     this.target = options.target;
     if (options.batchStandIn !== undefined) this.batchStandIn = options.batchStandIn;
     this.#first = first;
+  }
+
+  /** A constant whose every reader was lowered to something else is left out. */
+  usedInitializers(): Initializer[] {
+    const read = new Set(this.protoNodes.flatMap((node) => node.input));
+    return this.initializers.filter(({ tensor }) => read.has(tensor.name));
   }
 
   nodes(
@@ -176,14 +205,10 @@ class Builder implements Emitter {
     const known = key === undefined ? this.#bulky.get(data) : this.#constants.get(key);
     if (known !== undefined) return known;
     const name = `c${this.initializers.length}`;
-    this.initializers.push(
-      create(TensorProtoSchema, {
-        name,
-        dataType: dataTypes[dtype],
-        dims: shape.map(BigInt),
-        rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice(),
-      }),
-    );
+    this.initializers.push({
+      tensor: create(TensorProtoSchema, { name, dataType: dataTypes[dtype], dims: shape.map(BigInt) }),
+      bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    });
     if (key === undefined) this.#bulky.set(data, name);
     else this.#constants.set(key, name);
     return name;

@@ -1,8 +1,10 @@
 /** @file Matrix products. */
 
 import { GraphError } from "../errors.js";
+import { quantizedProduct } from "../onnx/quantized-product.js";
 import { broadcastShapes } from "../shape.js";
 import { applyOne, at, type Operator, requireFloat, type Tensor } from "../tensor.js";
+import { constantOf } from "./source.js";
 
 export interface MatmulOptions {
   /** Use the transpose of `a`'s (`b`'s) last two dimensions. */
@@ -40,6 +42,10 @@ const matmulOperator: Operator<MatmulAttributes> = {
   },
   lower: (emit, [a, b], { inputs, attributes: { transposeA, transposeB, scale } }) => {
     const { dtype } = at(inputs, 0);
+    const matrix = emit.target.quantized ? constantOf(at(inputs, 1)) : undefined;
+    if (matrix?.data instanceof Float32Array && matrix.shape.length === 2 && !transposeA) {
+      return quantizedProduct(emit, a as string, matrix.data, matrix.shape, transposeB, scale);
+    }
     const isPlain = !transposeA && !transposeB && scale === 1;
     if (isPlain) return emit.node("MatMul", [a as string, b as string]);
     if (emit.target.contrib) {

@@ -1,6 +1,6 @@
 /** @file Where values come from: named inputs and constants. */
 
-import { type DType, type HostArray, hostArray } from "../dtype.js";
+import { type DType, type HostArray, type HostArrays, hostArray } from "../dtype.js";
 import { GraphError, showShape } from "../errors.js";
 import { type Shape, sizeOf } from "../shape.js";
 import { applyOne, type Operator, Tensor } from "../tensor.js";
@@ -51,12 +51,30 @@ const constantOperator: Operator<ConstantAttributes> = {
   vjp: () => [],
 };
 
-/** A tensor of known values, row-major. */
+/** A tensor of known values, row-major. An array of the dtype's own type is kept, not copied: it must not change. */
 export function constant(values: ArrayLike<number>, shape: Shape, dtype: DType = "float32"): Tensor {
   if (values.length !== sizeOf(shape)) {
     throw new GraphError(`constant: ${values.length} values do not fill the shape ${showShape(shape)}`);
   }
-  return applyOne(constantOperator, [], { dtype, shape, data: hostArray(dtype, values) });
+  return applyOne(constantOperator, [], {
+    dtype,
+    shape,
+    data: kept(dtype, values) ?? hostArray(dtype, values),
+  });
+}
+
+/** Values that are stored as the dtype stores them; bit patterns of float16 and bytes of bool look like numbers. */
+function kept(dtype: DType, values: ArrayLike<number>): HostArray | undefined {
+  if (dtype === "float32" && values instanceof Float32Array) return values;
+  return dtype === "float64" && values instanceof Float64Array ? values : undefined;
+}
+
+/** A tensor of values as they are stored: float16 as its bit patterns, int64 as bigints. */
+export function storedConstant<D extends DType>(data: HostArrays[D], shape: Shape, dtype: D): Tensor {
+  if (data.length !== sizeOf(shape)) {
+    throw new GraphError(`constant: ${data.length} values do not fill the shape ${showShape(shape)}`);
+  }
+  return applyOne(constantOperator, [], { dtype, shape, data });
 }
 
 /** A constant of rank 0. */

@@ -2,11 +2,16 @@
 
 import type { Graph } from "../graph.js";
 import { eliminateCommonSubexpressions } from "./common-subexpressions.js";
+import { foldConstants } from "./fold-constants.js";
+import { toHalfPrecision } from "./half-precision.js";
 import { simplify } from "./simplify.js";
 
 export type Pass = (graph: Graph) => Graph;
 
-/** In the order in which they run. Dead code needs no pass: a graph holds only what its outputs reach. */
+/**
+ * In the order in which they run. Dead code needs no pass: a graph holds only what its outputs reach. `foldConstants` and
+ * `toHalfPrecision` are for exported models alone.
+ */
 export const passes = { simplify, eliminateCommonSubexpressions } as const satisfies Record<string, Pass>;
 
 export type PassName = keyof typeof passes;
@@ -19,4 +24,4 @@ export function runPasses(
   return names.reduce((current, name) => passes[name](current), graph);
 }
 
-export { eliminateCommonSubexpressions, simplify };
+export { eliminateCommonSubexpressions, foldConstants, simplify, toHalfPrecision };

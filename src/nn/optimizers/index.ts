@@ -2,6 +2,7 @@
 
 export * from "./adam.js";
 export * from "./clip.js";
+export * from "./lars.js";
 export * from "./moving-average.js";
 export type {
   Optimizer,

@@ -1,0 +1,4 @@
+/** @file Losses that more than one method uses. */
+
+export * from "./koleo.js";
+export * from "./prototype-distributions.js";

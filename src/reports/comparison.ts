@@ -1,0 +1,140 @@
+/** @file Runs side by side: those that differ by their seed alone are one row, with mean and deviation over seeds. */
+
+import { type EvaluationRecord, isRandomEncoder, type KnnResult, SCORES, type Score } from "./events.js";
+import type { RunData } from "./read-run.js";
+import { protocolsOf } from "./tables.js";
+
+/** A figure over runs, or over the probes of the only run. */
+export interface Summary {
+  readonly mean: number;
+  readonly std: number;
+  /** Runs (seeds), or probes of one run. */
+  readonly count: number;
+  readonly over: "seeds" | "probes";
+}
+
+/** Runs with the same configuration but for the seed. */
+export interface ComparedGroup {
+  /** The method, and the values that tell it from other groups of the method: `Ours(VICReg, all, se2), count=1`. */
+  readonly label: string;
+  readonly method: string;
+  /** Values of keys that differ among the groups of this method. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly runs: readonly RunData[];
+  readonly scores: Readonly<Record<string, Readonly<Record<Score, Summary>>>>;
+  /** k-NN accuracy at the end of pretraining. */
+  readonly knn: Summary | undefined;
+}
+
+export interface Comparison {
+  readonly groups: readonly ComparedGroup[];
+  readonly protocols: readonly EvaluationRecord["protocol"][];
+}
+
+/** Keys that tell no method from another. */
+const ignored = /^(name|description|seed|table|log)(\.|$)/;
+
+/** Groups runs by what they are, in the order in which they came. */
+export function compareRuns(runs: readonly RunData[]): Comparison {
+  const described = runs.map((run) => ({ run, values: flattened(configOf(run)) }));
+  const byConfig = new Map<string, typeof described>();
+  for (const entry of described) {
+    const key = JSON.stringify([entry.run.info.method, Object.entries(entry.values).sort()]);
+    byConfig.set(key, [...(byConfig.get(key) ?? []), entry]);
+  }
+  const kinds = [...byConfig.values()];
+  const methodOf = ([first]: typeof described) => first?.run.info.method ?? first?.run.info.name ?? "run";
+  const groups = kinds.map((members): ComparedGroup => {
+    const method = methodOf(members);
+    const alike = kinds.filter((other) => methodOf(other) === method);
+    const settings = differing(
+      members[0]?.values ?? {},
+      alike.map(([first]) => first?.values ?? {}),
+    );
+    const named = Object.entries(settings).map(([key, value]) => `${shortKey(key)}=${shown(value)}`);
+    const own = members.map(({ run }) => run);
+    const records = own.map((run) => run.evaluations.filter(({ encoder }) => !isRandomEncoder(encoder)));
+    return {
+      label: [method, ...named].join(", "),
+      method,
+      settings,
+      runs: own,
+      scores: Object.fromEntries(
+        protocolsOf(records.flat()).map((protocol) => [protocol, scoresOf(records, protocol)]),
+      ),
+      knn: knnOf(own),
+    };
+  });
+  return { groups, protocols: protocolsOf(runs.flatMap(({ evaluations }) => evaluations)) };
+}
+
+/** The configuration itself, which a run folder keeps beside its recipe's name. */
+function configOf({ config }: RunData): unknown {
+  return typeof config === "object" && config !== null && "config" in config ? config.config : config;
+}
+
+/** The last word of a key, which is what people call it. */
+export function shortKey(key: string): string {
+  return key.split(".").at(-1) ?? key;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** A configuration's values by their full key. Lists are values. */
+function flattened(config: unknown, path = ""): Record<string, unknown> {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) return { [path]: config };
+  return Object.assign(
+    {},
+    ...Object.entries(config)
+      .map(([key, value]): [string, unknown] => [path === "" ? key : `${path}.${key}`, value])
+      .filter(([key]) => !ignored.test(key))
+      .map(([key, value]) => flattened(value, key)),
+  ) as Record<string, unknown>;
+}
+
+/** The values of `own` that are not the same in all of `others`. */
+function differing(
+  own: Readonly<Record<string, unknown>>,
+  others: readonly Readonly<Record<string, unknown>>[],
+): Record<string, unknown> {
+  const isSame = (key: string) =>
+    others.every((other) => JSON.stringify(other[key]) === JSON.stringify(own[key]));
+  return Object.fromEntries(Object.entries(own).filter(([key]) => !isSame(key)));
+}
+
+/** Each run's last record of the protocol. */
+function scoresOf(
+  records: readonly (readonly EvaluationRecord[])[],
+  protocol: EvaluationRecord["protocol"],
+): Record<Score, Summary> {
+  const last = records.flatMap((ofRun) => ofRun.filter((record) => record.protocol === protocol).slice(-1));
+  const entries = SCORES.map((score): [Score, Summary] => {
+    const [only] = last;
+    if (only && last.length === 1) {
+      const { mean, std } = only.r2[score];
+      return [score, { mean, std, count: only.repeats, over: "probes" }];
+    }
+    return [score, overSeeds(last.map(({ r2 }) => r2[score].mean))];
+  });
+  return Object.fromEntries(entries) as Record<Score, Summary>;
+}
+
+function knnOf(runs: readonly RunData[]): Summary | undefined {
+  const last = runs.flatMap(({ metrics }) =>
+    metrics
+      .flatMap(({ knn }): KnnResult[] => (knn ? [knn] : []))
+      .slice(-1)
+      .map(({ accuracy }) => accuracy),
+  );
+  return last.length === 0 ? undefined : overSeeds(last);
+}
+
+/** Mean and sample standard deviation. */
+function overSeeds(values: readonly number[]): Summary {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const std = values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0;
+  return { mean, std, count: values.length, over: "seeds" };
+}

@@ -1,0 +1,112 @@
+/** @file A comparison of runs: which are one setting, their mean and deviation, and what the page and tables show. */
+
+import { parseHTML } from "linkedom";
+import { describe, expect, it } from "vitest";
+import {
+  compareRuns,
+  findGroup,
+  markdownComparison,
+  type RunData,
+  renderComparison,
+  terminalComparison,
+} from "#src/reports/index.js";
+import { evaluation, metricsRow, runData } from "./samples.js";
+
+const OURS = "Ours(VICReg, all, se2)";
+
+/** A run of one seed; its scores are the sample's plus `offset`. */
+function run(method: string, settings: object, seed: number, offset: number, accuracy = 0.5): RunData {
+  return runData(method, {
+    // As it stands in a run folder: the hash differs with the seed.
+    config: { recipe: { name: "x", hash: `${seed}` }, config: { name: "x", seed, method: settings } },
+    metrics: [metricsRow(1), metricsRow(2, { knn: { accuracy, k: 20, classes: 10 } })],
+    evaluations: [
+      evaluation("random"),
+      evaluation(method, offset - 0.5),
+      // Evaluated again: the last one counts.
+      evaluation(method, offset),
+    ],
+  });
+}
+
+const runs = [
+  run("VICReg", { name: "vicreg" }, 0, 0, 0.3),
+  run("VICReg", { name: "vicreg" }, 1, 0.1, 0.4),
+  run(OURS, { name: "inbetween", lambda: 1, count: 2 }, 0, 0.2),
+  run(OURS, { name: "inbetween", lambda: 10, count: 2 }, 0, 0.3),
+  run(OURS, { name: "inbetween", lambda: 1, count: 2 }, 1, 0.3),
+];
+const comparison = compareRuns(runs);
+
+describe("runs that differ by the seed alone", () => {
+  it("are one setting, named by what tells it from others of its method", () => {
+    expect(comparison.groups.map(({ label, runs: own }) => [label, own.length])).toEqual([
+      ["VICReg", 2],
+      [`${OURS}, lambda=1`, 2],
+      [`${OURS}, lambda=10`, 1],
+    ]);
+    expect(comparison.groups[1]?.settings).toEqual({ "method.lambda": 1 });
+  });
+
+  it("give a mean and the sample deviation over seeds, a single one that over its probes", () => {
+    const [vicreg, , ten] = comparison.groups;
+    // Rotation is 0.1 plus the offset: 0.1 and 0.2.
+    const rotation = vicreg?.scores["paper-zero-fill"]?.rotation;
+    expect(rotation).toMatchObject({ count: 2, over: "seeds" });
+    expect(rotation?.mean).toBeCloseTo(0.15, 12);
+    expect(rotation?.std).toBeCloseTo(0.1 / Math.SQRT2, 12);
+    expect(vicreg?.knn?.mean).toBeCloseTo(0.35, 12);
+    expect(ten?.scores["paper-zero-fill"]?.rotation).toEqual({
+      mean: 0.4,
+      std: 0.01,
+      count: 3,
+      over: "probes",
+    });
+  });
+});
+
+describe("the page", () => {
+  const document = parseHTML(renderComparison(comparison)).document;
+  const text = document.body.textContent ?? "";
+
+  it("has one table row per setting and says what each is over", () => {
+    const rows = [...document.querySelectorAll("table.r2 tbody tr")];
+    expect(rows.map((row) => row.querySelector("small")?.textContent)).toEqual([
+      "2 runs",
+      "2 runs",
+      "1 run, 3 probes",
+    ]);
+    expect(rows[0]?.querySelector("td")?.textContent).toBe("0.150 ±\u00a00.071");
+    expect([...(rows[0]?.querySelectorAll("td") ?? [])].at(-1)?.textContent).toBe("35.0 ±\u00a07.1");
+  });
+
+  it("draws differences to the baseline and scores over the numeric setting", () => {
+    const captions = [...document.querySelectorAll("figcaption")].map(({ textContent }) => textContent);
+    expect(captions).toEqual([
+      `${OURS}, lambda=1`,
+      `${OURS}, lambda=10`,
+      "Rotation",
+      "Color",
+      "Blur",
+      "Translation",
+      "Mean",
+    ]);
+    expect(text).toContain("Difference to VICReg");
+    expect(text).toContain(`${OURS} over lambda`);
+    // Ours with lambda 1 has offsets 0.2 and 0.3 against 0 and 0.1.
+    expect(text).toContain("+0.200");
+  });
+
+  it("takes another baseline by its label or method, and names the choices when there is none", () => {
+    const other = parseHTML(renderComparison(comparison, { baseline: `${OURS}, lambda=10` })).document;
+    expect(other.body.textContent).toContain(`Difference to ${OURS}, lambda=10`);
+    expect(() => findGroup(comparison, "MoCo")).toThrow(/no group is named "MoCo"; there are "VICReg", /);
+  });
+});
+
+it("tables for terminals and notes hold the same figures", () => {
+  expect(terminalComparison(comparison)).toMatch(/VICReg.*2 runs.*0\.150 ± 0\.071/);
+  expect(markdownComparison(comparison)).toContain(
+    "| VICReg | 2 runs | 0.150 ± 0.071 | 0.250 ± 0.071 | 0.350 ± 0.071 | 0.450 ± 0.071 | 0.300 ± 0.071 | 35.0 ± 7.1 |",
+  );
+});
