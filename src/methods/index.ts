@@ -51,7 +51,6 @@ type BaseOptions = z.output<typeof baseSchema>;
 const inbetweenSchema = inbetweenOptions.extend({ name: z.literal("inbetween"), base: baseSchema });
 
 const maeSchema = maeOptions.extend({ name: z.literal("mae") });
-
 const ijepaSchema = ijepaOptions.extend({ name: z.literal("ijepa") });
 
 export const methodSchema = z.discriminatedUnion("name", [
@@ -91,10 +90,6 @@ export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerO
     case "sie":
     case "cross-attention":
       return {};
-    case "mae":
-      return maeEncoder;
-    case "ijepa":
-      return ijepaEncoder;
     case "mocov3":
       return mocov3Needs;
     case "dino":
@@ -103,6 +98,10 @@ export function encoderNeeds(options: MethodOptions): Partial<VisionTransformerO
       return { maskToken: true };
     case "dinov2":
       return { maskToken: true, initialization: "dinov2", layerScale: 1e-5, dropPathGrowth: "uniform" };
+    case "mae":
+      return maeEncoder;
+    case "ijepa":
+      return ijepaEncoder;
     case "inbetween":
       return encoderNeeds(options.base);
   }

@@ -204,13 +204,14 @@ function embed(
   p: VisionTransformer<Tensor>,
   config: VisionTransformerConfig,
   images: Tensor,
-  { maskedTokens, kept, keptSamples }: VisionTransformerInputs,
+  inputs: VisionTransformerInputs,
 ): Tensor {
+  const { maskedTokens, kept } = inputs;
   const { patchSize, embedDim } = config;
   const [batch, , height, width] = images.shape as [number, number, number, number];
   const grid = { rows: height / patchSize, columns: width / patchSize };
   const count = grid.rows * grid.columns;
-  if (kept) requireKept(kept, batch, maskedTokens, keptSamples);
+  if (kept) requireKept(kept, batch, inputs);
   const rows = patchEmbedding(p.patch_embed, images, kept && batchRows(kept.indices, count));
   const shown = maskedTokens ? masked(rows, maskedTokens) : rows;
   const { classPosition, patchPositions } = positions(p, config, grid, images);
@@ -230,8 +231,7 @@ function embed(
 function requireKept(
   { indices, padding }: KeptPatches,
   batch: number,
-  maskedTokens: VisionTransformerInputs["maskedTokens"],
-  keptSamples: Tensor | undefined,
+  { maskedTokens, keptSamples }: VisionTransformerInputs,
 ): void {
   if (indices.rank !== 2 || indices.shape[0] !== batch) {
     throw new GraphError(`visionTransformer: kept patches are int64 [${batch}, K], got ${indices}`);
@@ -239,11 +239,11 @@ function requireKept(
   if (padding && padding.shape.join() !== indices.shape.join()) {
     throw new GraphError(`visionTransformer: the padding ${padding} is not of the kept patches' ${indices}`);
   }
+  if (padding && keptSamples) {
+    throw new GraphError("visionTransformer: padding is of all samples; drop path by sample goes with it");
+  }
   if (maskedTokens) {
     throw new GraphError("visionTransformer: patches are either masked or left out; give one of both");
-  }
-  if (padding && keptSamples) {
-    throw new GraphError("visionTransformer: with padding, drop path takes factors and not samples");
   }
 }
 

@@ -25,8 +25,8 @@ interface StoredMasks {
   }[];
 }
 
-/** Made by test/fixtures/transforms/make_masked_patches.py. */
-export const storedMasks = readFixture<StoredMasks>("masked-patches.json");
+/** Made by test/fixtures/transforms/make_masks.py. */
+export const storedMasks = readFixture<StoredMasks>("masks.json");
 
 /** A stream that gives known words, and no more. */
 export class Replay extends RandomStream {

@@ -29,9 +29,9 @@ const stored = readFixture<{
   readonly ibot: (Stored & Pick<IbotMaskOptions, "ratios"> & { spreads: number[]; masks: string[] })[];
   readonly dinov2: (Stored &
     Pick<Dinov2MaskOptions, "probability" | "ratio"> & { views: number; masks: string[][] })[];
-}>("transforms/masks.json");
+}>("transforms/block_masks.json");
 
-/** The list of words of make_masks.py in the place of Philox's. */
+/** The list of words of make_block_masks.py in the place of Philox's. */
 class Words extends RandomStream {
   #i = 0;
   constructor(private readonly seed: number) {
