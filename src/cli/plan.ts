@@ -22,6 +22,9 @@ interface PlanFlags {
   readonly json: boolean;
 }
 
+/** What processes took, in the estimate's units, over five recipes: runtime, compiled programs, and its allocator. */
+const MEMORY_RATIO = [1.3, 1.8] as const;
+
 /** Share of a step's time in matrix products on a CPU (docs/performance.md); the rest is limited by memory. */
 const PRODUCT_SHARE = 2 / 3;
 
@@ -61,7 +64,7 @@ Examples:
 
 Operations are those of matrix products and convolutions, from the traced graph. Time here is what they take at this
 machine's measured speed, if they are two thirds of a step; time on GPUs assumes a share of their peak. Memory is
-state and the values alive at once, without the runtime's own.`,
+state and the values alive at once; a process takes more, as the runtime needs some of its own.`,
   );
   command.action(async (recipe: string, flags: PlanFlags) => {
     const { steps, epochs, accumulate, set = [] } = flags;
@@ -77,7 +80,11 @@ state and the values alive at once, without the runtime's own.`,
       recipe: config.name,
       ...(config.table ? { table: config.table } : {}),
       ...cost,
-      memory: { ...cost.memory, total: cost.memory.state + cost.memory.activations },
+      memory: {
+        ...cost.memory,
+        total: cost.memory.state + cost.memory.activations,
+        measuredRatio: MEMORY_RATIO,
+      },
       images,
       batchSize: config.batchSize,
       ...length,
@@ -142,7 +149,8 @@ function planText(config: RunConfig, plan: Plan): string {
     ["operations", `${operations(plan.flops)} a step, ${operations(plan.flops / config.batchSize)} an image`],
     [
       "memory",
-      `${gibibytes(memory.total)}: state ${gibibytes(memory.state)}, values alive at once ${gibibytes(memory.activations)}`,
+      `${gibibytes(memory.total)}: state ${gibibytes(memory.state)}, values alive at once ${gibibytes(memory.activations)}; ` +
+        `processes took ${MEMORY_RATIO.join(" to ")} times the estimate`,
     ],
     [
       "length",

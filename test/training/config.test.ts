@@ -70,7 +70,7 @@ describe("unknown keys are refused with the nearest name", () => {
     [
       "of another method",
       { method: { ...vicreg, lambda: 1 } },
-      'unknown key "method.lambda"; known: site, width, expander, pool, invarianceWeight, varianceWeight, covarianceWeight, name',
+      'unknown key "method.lambda"; known: site, width, pool, expander, invarianceWeight, varianceWeight, covarianceWeight, name',
     ],
   ])("%s", (_, changes, message) => {
     expect(complaint(tinySource(changes))).toBe(message);
@@ -92,7 +92,7 @@ describe("wrong values are refused with what is expected", () => {
     [
       "an unknown base",
       { method: { ...inbetween, base: { name: "vicrag" } } },
-      '"method.base.name": expected "vicreg" (got "vicrag"); did you mean "vicreg"?',
+      '"method.base.name": expected one of "vicreg", "simclr", "ibot", "dinov2" (got "vicrag"); did you mean "vicreg"?',
     ],
     [
       "a method by its name alone",
