@@ -11,7 +11,8 @@ import { appendEvaluation, readRun, terminalR2Tables, writeReport } from "../rep
 import { Device } from "../runtime/index.js";
 import { pretrain } from "../training/index.js";
 import { saveEncoder } from "../weights/index.js";
-import { evaluationProgress, pairsFor, unseenSeed } from "./evaluate.js";
+import { pairsFor } from "./evaluate.js";
+import { evaluationProgress, unseenSeed } from "./evaluated.js";
 import { interruptSignal } from "./interrupt.js";
 import { type EncoderChoice, loadEncoderFrom } from "./load-encoder.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";

@@ -1,17 +1,18 @@
-/** @file `inbetween evaluate transformations`: what do frozen features know of a transformation? */
+/** @file `inbetween evaluate`, and of its subcommands `transformations`: what do frozen features know of a transformation? */
 
 import { type Command, Option } from "commander";
 import { openDataset } from "../data/index.js";
 import {
-  type Encoder,
   evaluateTransformations,
   type FeatureKind,
-  randomEncoder,
   type TransformationsRecord,
 } from "../evaluation/index.js";
 import { mapValues } from "../records.js";
 import { appendEvaluation, terminalR2Tables } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
+import { addEvaluateKnn } from "./evaluate-knn.js";
+import { addEvaluateLinear } from "./evaluate-linear.js";
+import { baselineOf, evaluationProgress, unseenSeed } from "./evaluated.js";
 import { loadEncoderFrom } from "./load-encoder.js";
 import { addDeviceOptions, addJsonOption, addSplitOption, type DeviceFlags, wholeNumber } from "./options.js";
 import { printResult } from "./output.js";
@@ -100,16 +101,8 @@ Examples:
     const own = records.filter(({ encoder }) => encoder === chosen.label);
     printResult(flags.json, summaryOf(own, records), `\n${terminalR2Tables([...records])}`);
   });
-}
-
-/** The same architecture with weights as they start: the row that every table shows first. */
-function baselineOf({ config, trained }: Encoder, seed: number): Encoder {
-  return randomEncoder(config, seed, trained);
-}
-
-/** The seed of procedural images that no run has trained on: runs use small seeds. */
-export function unseenSeed(seed: number): number {
-  return 1_000_000 + seed;
+  addEvaluateLinear(evaluate);
+  addEvaluateKnn(evaluate);
 }
 
 /** The usual numbers of pairs, or as much of them as a small data set has images for. */
@@ -121,16 +114,6 @@ export function pairsFor(images: number, given: { train?: number; validation?: n
     trainPairs: given.train ?? pairs.train ?? 1,
     validationPairs: given.validation ?? pairs.validation ?? 1,
     testPairs: given.test ?? pairs.test ?? 1,
-  };
-}
-
-/** Lines on stderr, one per stage and at most one every few seconds. */
-export function evaluationProgress(label: string): (text: string, fraction: number) => void {
-  let last = "";
-  return (text, fraction) => {
-    if (text === last) return;
-    last = text;
-    process.stderr.write(`${label}: ${text} (${Math.round(100 * fraction)} %)\n`);
   };
 }
 

@@ -1,10 +1,10 @@
 /** @file `inbetween export`: the encoder of a run as a folder that transformers.js and Hugging Face load. */
 
 import { join } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { ONNX_PRECISIONS, type OnnxPrecision, saveEncoder } from "../weights/index.js";
 import { loadEncoderFrom } from "./load-encoder.js";
-import { addJsonOption } from "./options.js";
+import { addJsonOption, addOnnxOption } from "./options.js";
 import { printResult } from "./output.js";
 
 interface ExportFlags {
@@ -28,11 +28,8 @@ export function addExport(program: Command): void {
     .option("--encoder <dir>", "exported encoder, to write it anew")
     .option("--random <recipe>", "the recipe's encoder as it starts")
     .option("--out <dir>", "folder to write (default: export/ in the run folder)")
-    .option("--onnx <list>", `ONNX models to write: ${ONNX_PRECISIONS.join(", ")} or "none"`, precisions, [
-      ...ONNX_PRECISIONS,
-    ])
     .option("--overwrite", "replace an encoder that is in the folder");
-  addJsonOption(command).addHelpText(
+  addJsonOption(addOnnxOption(command, ONNX_PRECISIONS)).addHelpText(
     "after",
     `
 Examples:
@@ -54,16 +51,4 @@ Then, in JavaScript:
     const saved = await saveEncoder(encoder, out, { overwrite, onnx: flags.onnx });
     printResult(flags.json, { encoder: out, ...saved }, `${out}: ${encoder.label}`);
   });
-}
-
-function precisions(text: string): OnnxPrecision[] {
-  const names = text === "none" ? [] : text.split(",").map((name) => name.trim());
-  const known = new Set<string>(ONNX_PRECISIONS);
-  const wrong = names.find((name) => !known.has(name));
-  if (wrong !== undefined) {
-    throw new InvalidArgumentError(
-      `"${wrong}" is none of ${ONNX_PRECISIONS.join(", ")}; separate several by commas, or say "none".`,
-    );
-  }
-  return ONNX_PRECISIONS.filter((precision) => names.includes(precision));
 }

@@ -10,6 +10,7 @@ import { addDoctor } from "./doctor.js";
 import { addEmbed } from "./embed.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
+import { addImport } from "./import.js";
 import { addRecipes } from "./list-recipes.js";
 import { addMap } from "./map.js";
 import { printError } from "./output.js";
@@ -34,6 +35,7 @@ const commands = [
   addMap,
   addAttention,
   addExport,
+  addImport,
   addReport,
   addSweep,
   addCompare,

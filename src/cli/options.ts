@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ProviderName } from "../runtime/index.js";
+import { ONNX_PRECISIONS, type OnnxPrecision } from "../weights/index.js";
 
 /** A whole number of at least `least`. */
 export function wholeNumber(least: number): (text: string) => number {
@@ -49,4 +50,22 @@ export function addSplitOption(command: Command, description: string): Command {
 /** `--json`. */
 export function addJsonOption(command: Command): Command {
   return command.option("--json", "print the result as one JSON object on the last line of stdout", false);
+}
+
+/** `--onnx`: the models written beside an encoder's weights. @param initial Those written when it is not given. */
+export function addOnnxOption(command: Command, initial: readonly OnnxPrecision[]): Command {
+  const text = `ONNX models to write: ${ONNX_PRECISIONS.join(", ")} or "none"`;
+  return command.option("--onnx <list>", text, precisions, [...initial]);
+}
+
+function precisions(text: string): OnnxPrecision[] {
+  const names = text === "none" ? [] : text.split(",").map((name) => name.trim());
+  const known = new Set<string>(ONNX_PRECISIONS);
+  const wrong = names.find((name) => !known.has(name));
+  if (wrong !== undefined) {
+    throw new InvalidArgumentError(
+      `"${wrong}" is none of ${ONNX_PRECISIONS.join(", ")}; separate several by commas, or say "none".`,
+    );
+  }
+  return ONNX_PRECISIONS.filter((precision) => names.includes(precision));
 }

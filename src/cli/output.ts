@@ -27,6 +27,7 @@ const expected = new Set([
   "ProviderError",
   "RunFolderError",
   "SafetensorsError",
+  "TorchFileError",
 ]);
 
 /** A command cannot do what it was asked; the message says what to do. */

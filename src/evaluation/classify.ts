@@ -6,9 +6,19 @@ import type { Device } from "../runtime/index.js";
 import type { Encoder, FeatureKind, ResidentEncoder } from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
 import { FeatureExtractor } from "./features.js";
-import { accuracyOf, knnPredict, type LabelledFeatures } from "./knn.js";
+import { accuracyOf, KNN_TEMPERATURE, knnPredict, knnPredictEach, type LabelledFeatures } from "./knn.js";
+import {
+  checkLabels,
+  classesOf,
+  commonClasses,
+  type DataRecord,
+  dataRecord,
+  digestsOf,
+  type Overlap,
+  overlapOf,
+} from "./labelled.js";
 import { below, type Matrix } from "./matrix.js";
-import { cropsOf, disjointParts, evaluationBatches, subset } from "./subset.js";
+import { centreCrop, cropsOf, disjointParts, evaluationBatches, subset } from "./subset.js";
 
 /** An online probe's images stay in memory up to this many bytes; beyond, they are read again at every run. */
 const KEPT_BYTES = 256 * 2 ** 20;
@@ -33,40 +43,77 @@ export interface KnnEvaluationOptions {
   readonly features?: FeatureKind;
   /** Neighbours; values above the number of training images are left out. Default 10, 20, 100 and 200. */
   readonly k?: readonly number[];
+  /** Name of what is evaluated, for the record; the encoder's label when omitted. */
+  readonly name?: string;
   readonly progress?: (text: string, fraction: number) => void;
+}
+
+/** A k-NN classification's result, with what is needed to repeat it; nothing in it is drawn at random. */
+export interface KnnRecord {
+  kind: "knn";
+  name: string;
+  encoder: string;
+  features: FeatureKind;
+  classes: number;
+  train: DataRecord;
+  test: DataRecord;
+  /** Test images that are training images too. */
+  overlap: Overlap;
+  /** Sides in pixels of the crop and of what it is cut from. */
+  imageSize: number;
+  resize: number;
+  temperature: number;
+  seconds: number;
+  accuracies: KnnAccuracy[];
 }
 
 /**
  * Accuracy for each k: every test image is classified by its nearest training images.
- * @throws EvaluationError when the data has no classes, the two sets have other ones, or no k can be used.
+ * @throws EvaluationError when the data has no labels or does not fit together, or no k can be used.
  */
-export async function evaluateKnn(options: KnnEvaluationOptions): Promise<KnnAccuracy[]> {
+export async function evaluateKnn(options: KnnEvaluationOptions): Promise<KnnRecord> {
   const { device, encoder, train, test, k = DEFAULT_K, progress } = options;
   const kind = options.features ?? encoder.trained;
-  const classes = classesOf(train);
-  if (classesOf(test).join("\n") !== classes.join("\n")) {
-    throw new EvaluationError(
-      `k-NN: ${train.name} (${classes.length} classes) and ${test.name} (${classesOf(test).length}) differ in their ` +
-        "classes; give two parts of one data set.",
-    );
-  }
+  const started = performance.now();
+  const common = commonClasses("k-NN", train, test);
   const extractor = await FeatureExtractor.create(device, encoder, { kinds: [kind] });
   const total = train.length + test.length;
-  const told = (before: number) => (images: number) => progress?.("k-NN features", (before + images) / total);
+  const told = (before: number) => (images: number) => progress?.("features", (before + images) / total);
   const read = (dataset: Dataset) => evaluationBatches(dataset, extractor.imageSize, extractor.batchSize);
   const bank = await labelledFeatures(extractor, read(train), kind, told(0));
-  const queries = await labelledFeatures(extractor, read(test), kind, told(train.length));
+  const found = await labelledFeatures(extractor, read(test), kind, told(train.length));
+  const queries = { ...found, labels: found.labels.map(common.testLabel) };
   await extractor.release();
+  checkLabels("k-NN", common, bank.labels, queries.labels);
   const usable = k.filter((neighbours) => neighbours <= bank.labels.length);
   if (usable.length === 0) {
     throw new EvaluationError(
       `k-NN: k is ${k.join(", ")}, and there are ${bank.labels.length} training images; ask for fewer neighbours.`,
     );
   }
-  const results: KnnAccuracy[] = [];
-  for (const neighbours of usable)
-    results.push(await accuracy(device, bank, queries, neighbours, classes.length));
-  return results;
+  progress?.("neighbours", 1);
+  const classes = common.classes.length;
+  const predicted = await knnPredictEach(device, bank, queries.features, { k: usable, classes });
+  const { resize, size } = centreCrop(extractor.imageSize);
+  return {
+    kind: "knn",
+    name: options.name ?? encoder.label,
+    encoder: encoder.label,
+    features: kind,
+    classes,
+    train: dataRecord(train, bank),
+    test: dataRecord(test, queries),
+    overlap: overlapOf(train, bank, test, queries),
+    imageSize: size,
+    resize,
+    temperature: KNN_TEMPERATURE,
+    seconds: (performance.now() - started) / 1000,
+    accuracies: usable.map((neighbours, i) => ({
+      accuracy: accuracyOf(predicted[i] as Int32Array, queries.labels),
+      k: neighbours,
+      classes,
+    })),
+  };
 }
 
 export interface OnlineKnnOptions {
@@ -100,7 +147,7 @@ export interface OnlineKnn {
  */
 export async function createOnlineKnn(options: OnlineKnnOptions): Promise<OnlineKnn> {
   const { device, statePrefix, config, dataset, feature, k = 20, seed = 0 } = options;
-  const classes = classesOf(dataset).length;
+  const classes = classesOf("k-NN", dataset).length;
   if (dataset.length < 2)
     throw new EvaluationError(`k-NN: ${dataset.name} has 1 image, at least 2 are needed.`);
   const test = Math.min(options.maxTest ?? 500, Math.max(1, Math.floor(dataset.length / 5)));
@@ -124,13 +171,6 @@ export async function createOnlineKnn(options: OnlineKnnOptions): Promise<Online
   };
 }
 
-function classesOf({ name, classes }: Dataset): readonly string[] {
-  if (classes) return classes;
-  throw new EvaluationError(
-    `k-NN: ${name} has no classes; put the images of each class into a folder of their own.`,
-  );
-}
-
 async function accuracy(
   device: Device,
   bank: LabelledFeatures,
@@ -150,19 +190,30 @@ async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 type Batches = Iterable<Batch> | AsyncIterable<Batch>;
 
+interface ExtractedFeatures extends LabelledFeatures {
+  /** Of the crops' pixels, and the sample of each row. */
+  readonly digests: readonly string[];
+  readonly samples: readonly number[];
+}
+
 async function labelledFeatures(
   extractor: FeatureExtractor,
   batches: Batches,
   kind: FeatureKind,
   progress?: (images: number) => void,
-): Promise<LabelledFeatures> {
+): Promise<ExtractedFeatures> {
   const values: Matrix[] = [];
   const labels: number[] = [];
+  const digests: string[] = [];
+  const samples: number[] = [];
   for await (const batch of batches) {
-    const { image } = await extractor.extract(cropsOf(batch), batch.count);
+    const crops = cropsOf(batch);
+    digests.push(...digestsOf(crops, batch.count, extractor.imageSize));
+    const { image } = await extractor.extract(crops, batch.count);
     values.push(image?.[kind] as Matrix);
     labels.push(...(batch.labels ?? []));
+    samples.push(...batch.indices);
     progress?.(labels.length);
   }
-  return { features: below(values), labels: Int32Array.from(labels) };
+  return { features: below(values), labels: Int32Array.from(labels), digests, samples };
 }

@@ -26,6 +26,8 @@ export interface FeatureOptions {
   readonly kinds?: readonly FeatureKind[];
   /** Also the patch tokens, `[B, N, D]`. */
   readonly patches?: boolean;
+  /** Also the class tokens of this many last blocks, each after the final norm. */
+  readonly classBlocks?: number;
   /** By name; the images as they are when omitted. */
   readonly views?: Readonly<Record<string, View>>;
   /** One sample's shapes of the views' inputs, by name. */
@@ -44,6 +46,8 @@ export interface ViewFeatures {
   readonly mean?: Matrix;
   /** `[count * N, D]` in raster order. */
   readonly patches?: Matrix;
+  /** Class tokens of the last blocks, first block first, each `[count, D]`. */
+  readonly classBlocks?: readonly Matrix[];
 }
 
 const DEFAULT_BATCH = 64;
@@ -68,7 +72,13 @@ export class FeatureExtractor {
     const { config } = encoder;
     const { kinds = ["mean"], views = { image: (images) => images }, inputs = {} } = options;
     const { batchSize = DEFAULT_BATCH, imageSize = config.imageSize, patches = false } = options;
-    requireKinds(encoder, kinds);
+    const { classBlocks = 0 } = options;
+    requireKinds(encoder, classBlocks > 0 ? ["cls"] : kinds);
+    if (classBlocks > config.depth) {
+      throw new EvaluationError(
+        `features of the last ${classBlocks} blocks were asked for, and the encoder has ${config.depth}; ask for fewer`,
+      );
+    }
     const weights = constantWeights(encoder) ?? (await encoderState(device, encoder));
     const sample = (shape: readonly number[], dtype: TensorType["dtype"]): TensorType => ({
       dtype,
@@ -85,12 +95,17 @@ export class FeatureExtractor {
         const unit = toUnitRange(images as Tensor);
         const names = Object.keys(views);
         const viewed = Object.values(views).map((view) => normalize(view(unit, numbers)));
-        const tokens = visionTransformer(weights.parameters(state), config, concat(viewed, 0));
+        const tokens = visionTransformer(weights.parameters(state), config, concat(viewed, 0), {
+          returnLayers: Array.from({ length: classBlocks }, (_, i) => i - classBlocks),
+        });
         const found: Record<string, Tensor | undefined> = {
           cls: kinds.includes("cls") ? tokens.cls : undefined,
           mean: kinds.includes("mean") ? mean(tokens.patches, [1]) : undefined,
           patches: patches ? tokens.patches : undefined,
         };
+        tokens.layers.forEach(({ cls }, i) => {
+          found[`${BLOCK}${i}`] = cls;
+        });
         const outputs: Record<string, Tensor> = {};
         for (const [kind, joint] of Object.entries(found)) {
           if (!joint) continue;
@@ -140,13 +155,27 @@ export class FeatureExtractor {
       viewResults[kind] = matrix(rows, features, values.slice(0, rows * features));
       results[view] = viewResults;
     }
-    return results as Record<string, ViewFeatures>;
+    return mapValues(results, withBlocks);
   }
 
   /** Frees the program. */
   async release(): Promise<void> {
     await this.program.release();
   }
+}
+
+/** Output of the class token of a block, counted among those asked for. */
+const BLOCK = "block ";
+
+/** Gathers the class tokens of the blocks. */
+function withBlocks({ cls, mean: average, patches, ...found }: Record<string, Matrix>): ViewFeatures {
+  const classBlocks = Object.keys(found).map((_, i) => found[`${BLOCK}${i}`] as Matrix);
+  return {
+    ...(cls ? { cls } : {}),
+    ...(average ? { mean: average } : {}),
+    ...(patches ? { patches } : {}),
+    ...(classBlocks.length > 0 ? { classBlocks } : {}),
+  };
 }
 
 const outputName = (view: string, kind: string): string => `${kind}/${view}`;

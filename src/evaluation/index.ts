@@ -6,6 +6,7 @@ export {
   evaluateKnn,
   type KnnAccuracy,
   type KnnEvaluationOptions,
+  type KnnRecord,
   type OnlineKnn,
   type OnlineKnnOptions,
 } from "./classify.js";
@@ -19,7 +20,48 @@ export {
   principalComponents,
   type RgbPicture,
 } from "./health.js";
-export { accuracyOf, KNN_TEMPERATURE, type KnnOptions, knnPredict, type LabelledFeatures } from "./knn.js";
+export {
+  accuracyOf,
+  KNN_TEMPERATURE,
+  type KnnOptions,
+  knnPredict,
+  knnPredictEach,
+  type LabelledFeatures,
+} from "./knn.js";
+export { type Accuracies, accuraciesOf, type DataRecord, holdOut, type Overlap } from "./labelled.js";
+export {
+  evaluateLinear,
+  type LinearOptions,
+  type LinearRecord,
+  type LinearSettingResult,
+} from "./linear.js";
+export {
+  type FeatureChoice,
+  featureChoiceName,
+  featureLayout,
+  type LinearData,
+  parseFeatureChoice,
+} from "./linear-features.js";
+export {
+  LINEAR_PROTOCOLS,
+  type LinearProtocol,
+  type LinearProtocolName,
+  linearProtocols,
+} from "./linear-protocols.js";
+export {
+  type LinearClassifier,
+  type LinearOptimizer,
+  type LinearSetting,
+  LinearSweep,
+  type LinearSweepOptions,
+} from "./linear-sweep.js";
+export {
+  bestOf,
+  type LinearTrainingOptions,
+  type Score,
+  type TrainedSweep,
+  trainLinear,
+} from "./linear-training.js";
 export { type Matrix, matrix } from "./matrix.js";
 export { type Neighbor, nearestNeighbors } from "./neighbors.js";
 export {

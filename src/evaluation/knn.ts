@@ -37,12 +37,23 @@ export async function knnPredict(
   device: Device,
   bank: LabelledFeatures,
   queries: Matrix,
-  { k, temperature = KNN_TEMPERATURE, classes }: KnnOptions,
+  { k, ...options }: KnnOptions,
 ): Promise<Int32Array> {
+  return (await knnPredictEach(device, bank, queries, { ...options, k: [k] }))[0] as Int32Array;
+}
+
+/** The same for several k, in one search: the nearest of the largest k are those of every smaller one. */
+export async function knnPredictEach(
+  device: Device,
+  bank: LabelledFeatures,
+  queries: Matrix,
+  { k, temperature = KNN_TEMPERATURE, classes }: Omit<KnnOptions, "k"> & { readonly k: readonly number[] },
+): Promise<Int32Array[]> {
   const { rows: size, columns: features } = bank.features;
-  if (!Number.isInteger(k) || k < 1 || k > size) {
+  for (const each of k) {
+    if (Number.isInteger(each) && each >= 1 && each <= size) continue;
     throw new EvaluationError(
-      `k-NN: k is ${k}, expected a whole number from 1 to the ${size} training images`,
+      `k-NN: k is ${each}, expected a whole number from 1 to the ${size} training images`,
     );
   }
   if (queries.columns !== features) {
@@ -61,9 +72,10 @@ export async function knnPredict(
   });
   const unitBank = chunks(unitRows(bank.features), bankRows);
   const unitQueries = chunks(unitRows(queries), queryRows);
-  const predicted = new Int32Array(queries.rows);
+  const predicted = k.map(() => new Int32Array(queries.rows));
+  const most = Math.max(...k);
   for (const query of unitQueries) {
-    const nearest = Array.from({ length: query.rows }, () => new Nearest(k));
+    const nearest = Array.from({ length: query.rows }, () => new Nearest(most));
     for (const part of unitBank) {
       const { similarities } = await program.run({
         queries: float32(query.data, [queryRows, features]),
@@ -75,7 +87,10 @@ export async function knnPredict(
       });
     }
     nearest.forEach((heap, i) => {
-      predicted[query.first + i] = vote(heap, bank.labels, classes, temperature);
+      k.forEach((each, j) => {
+        const own = predicted[j] as Int32Array;
+        own[query.first + i] = vote(heap, each, bank.labels, classes, temperature);
+      });
     });
   }
   await program.release();
@@ -107,9 +122,10 @@ export class Nearest {
   }
 }
 
-function vote(nearest: Nearest, labels: Int32Array, classes: number, temperature: number): number {
+/** The class that the first `k` of the nearest vote for. */
+function vote(nearest: Nearest, k: number, labels: Int32Array, classes: number, temperature: number): number {
   const votes = new Float64Array(classes);
-  nearest.indices.forEach((index, i) => {
+  nearest.indices.subarray(0, k).forEach((index, i) => {
     const label = labels[index] as number;
     votes[label] = (votes[label] as number) + Math.exp((nearest.similarities[i] as number) / temperature);
   });

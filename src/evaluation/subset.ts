@@ -1,6 +1,12 @@
 /** @file Parts of a data set, and reading them in order. */
 
-import { type Batch, createSequentialLoader, type Dataset } from "../data/index.js";
+import {
+  type Batch,
+  type CropSpec,
+  createSequentialLoader,
+  type Dataset,
+  type ResizeCenterCrop,
+} from "../data/index.js";
 import { randomStream } from "../random.js";
 import { EvaluationError } from "./evaluation-error.js";
 
@@ -66,16 +72,36 @@ export function disjointParts<Name extends string>(
 const RESIZE_FROM = 128;
 
 /**
- * Batches of centre crops in order; the last one is padded with zeros.
+ * The centre crop of evaluation, as ImageNet's (Resize 256 bicubic, CenterCrop 224) at other sizes.
  * Small images are not enlarged first: there it would cut off what little there is.
+ * @param size Side of the crop in pixels.
+ */
+export function centreCrop(size: number): ResizeCenterCrop {
+  const resize = size < RESIZE_FROM ? size : Math.round((size * 256) / 224);
+  return { kind: "resizeCenterCrop", resize, size, interpolation: "bicubic" };
+}
+
+/** Other crops of each image besides the centre, and the seed of their draws. */
+export interface MoreCrops {
+  readonly crops: readonly CropSpec[];
+  readonly seed: number;
+}
+
+/**
+ * Batches of centre crops in order, other crops behind them; the last one is padded with zeros.
  * @param size Side of the crops in pixels.
  */
-export function evaluationBatches(dataset: Dataset, size: number, batchSize: number): AsyncIterable<Batch> {
-  const resize = size < RESIZE_FROM ? size : Math.round((size * 256) / 224);
+export function evaluationBatches(
+  dataset: Dataset,
+  size: number,
+  batchSize: number,
+  { crops, seed }: MoreCrops = { crops: [], seed: 0 },
+): AsyncIterable<Batch> {
   return createSequentialLoader({
     dataset,
     batchSize,
-    views: [{ kind: "resizeCenterCrop", resize, size }],
+    views: [centreCrop(size), ...crops],
+    seed,
     pad: true,
     cacheBytes: 0,
   });

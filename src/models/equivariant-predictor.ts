@@ -15,7 +15,7 @@ import {
   reshape,
   type Tensor,
 } from "../graph/index.js";
-import { type Linear, linear, linearParameters, type ParameterSpec } from "../nn/index.js";
+import { type Linear, linear, linearParameters, type ParameterSpec, zerosInitializer } from "../nn/index.js";
 
 /** The map W(z) with, where asked for, its shift b(z); both are linear in z, or in a deeper function of it. */
 export interface EquivariantPredictor<Leaf> {
@@ -36,16 +36,21 @@ export interface EquivariantPredictorOptions {
   readonly biasPrediction?: boolean;
 }
 
-/** @param latent Numbers of a transformation. @param features Those that are predicted, e. */
+/**
+ * Biases start at 0, so that W(z) starts as large as it does without them.
+ * @param latent Numbers of a transformation. @param features Those that are predicted, e.
+ */
 export function equivariantPredictorParameters(
   latent: number,
   features: number,
   { deep = false, bias = false, biasPrediction = false }: EquivariantPredictorOptions = {},
 ): EquivariantPredictor<ParameterSpec> {
+  const layer = (outputs: number) =>
+    linearParameters(latent, outputs, { bias, biasInitializer: zerosInitializer });
   return {
-    hidden: Array.from({ length: deep ? 2 : 0 }, () => linearParameters(latent, latent, { bias })),
-    map: linearParameters(latent, features * features, { bias }),
-    ...(biasPrediction ? { shift: linearParameters(latent, features, { bias }) } : {}),
+    hidden: Array.from({ length: deep ? 2 : 0 }, () => layer(latent)),
+    map: layer(features * features),
+    ...(biasPrediction ? { shift: layer(features) } : {}),
   };
 }
 

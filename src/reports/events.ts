@@ -114,6 +114,26 @@ export interface EvaluationRecord {
   knn?: KnnResult;
 }
 
+/** A data set that an encoder was evaluated on. */
+export interface EvaluatedData {
+  name: string;
+  fingerprint: string;
+  /** Images that were used. */
+  images: number;
+}
+
+/** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
+export interface ClassificationRecord {
+  kind: "linear" | "knn";
+  /** Name of the run or encoder folder that was evaluated. */
+  name: string;
+  /** Label in tables. */
+  encoder: string;
+  classes: number;
+  train: EvaluatedData;
+  test: EvaluatedData;
+}
+
 /** What ran, where: `run.json`. Everything but the name may be missing; the report shows what is there. */
 export interface RunInfo {
   name: string;

@@ -2,12 +2,13 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { EvaluationRecord, MetricsRow, PictureEvent } from "./events.js";
+import type { ClassificationRecord, EvaluationRecord, MetricsRow, PictureEvent } from "./events.js";
 import { JsonLinesWriter, readJsonLines, reviveNumbers } from "./json-lines.js";
 
 export const METRICS_FILE = "metrics.jsonl";
 export const PICTURES_FILE = "pictures.jsonl";
 export const EVALUATIONS_FILE = "evaluations.jsonl";
+export const CLASSIFICATIONS_FILE = "classifications.jsonl";
 
 export interface RunLogOptions {
   /** Step of the checkpoint being resumed: rows written after it are dropped, for they will be written again. */
@@ -59,8 +60,17 @@ export class RunLog {
 
 /** Adds one evaluation to a folder (a run's, or the one an encoder was evaluated from). */
 export function appendEvaluation(folder: string, record: EvaluationRecord): void {
+  appendRecord(folder, EVALUATIONS_FILE, record);
+}
+
+/** Adds one linear probe or k-NN classification to a run's folder. */
+export function appendClassification(folder: string, record: ClassificationRecord): void {
+  appendRecord(folder, CLASSIFICATIONS_FILE, record);
+}
+
+function appendRecord(folder: string, file: string, record: object): void {
   mkdirSync(folder, { recursive: true });
-  const writer = new JsonLinesWriter(join(folder, EVALUATIONS_FILE));
+  const writer = new JsonLinesWriter(join(folder, file));
   try {
     writer.append(record);
     writer.sync();

@@ -95,6 +95,9 @@ function fromFloat16(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+/** All of them, by their pattern: a look-up is many times faster than the arithmetic. */
+let float16Values: Float32Array | undefined;
+
 /**
  * A floating-point tensor's values as float32: exact from float16 and bfloat16, rounded to nearest from float64.
  * A float32 tensor's own array is returned, not a copy.
@@ -104,11 +107,18 @@ function fromFloat16(bits: number): number {
 export function toFloat32(tensor: HostTensor): Float32Array {
   const { dtype, data } = tensor;
   if (data instanceof Float32Array) return data;
-  if (data instanceof Float64Array) return Float32Array.from(data);
+  if (data instanceof Float64Array) return new Float32Array(data);
   if (data instanceof Uint16Array) {
-    if (dtype === "float16") return Float32Array.from(data, fromFloat16);
-    // bfloat16 is the upper half of a float32.
-    return new Float32Array(Uint32Array.from(data, (bits) => bits << 16).buffer);
+    const values = new Float32Array(data.length);
+    if (dtype === "float16") {
+      float16Values ??= Float32Array.from({ length: 2 ** 16 }, (_, bits) => fromFloat16(bits));
+      for (let i = 0; i < data.length; i++) values[i] = float16Values[data[i] as number] as number;
+    } else {
+      // bfloat16 is the upper half of a float32.
+      const bits = new Uint32Array(values.buffer);
+      for (let i = 0; i < data.length; i++) bits[i] = (data[i] as number) << 16;
+    }
+    return values;
   }
   throw new TypeError(
     `A ${dtype} tensor has no float32 values: expected float64, float32, float16 or bfloat16`,

@@ -2,6 +2,7 @@
 
 export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
 export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
+export { type FamilyName, familyNames } from "./families/index.js";
 export {
   checkFeatureEnding,
   createFeatureFile,
@@ -23,6 +24,12 @@ export {
   type TensorDType,
   toFloat32,
 } from "./host-tensor.js";
+export {
+  type ImportedEncoder,
+  type ImportOptions,
+  type ImportReport,
+  importEncoder,
+} from "./import-encoder.js";
 export { type NpyDType, NpyError, NpyWriter, readNpy, writeNpy } from "./npy.js";
 export {
   type EncoderOnnxFileOptions,
@@ -41,3 +48,5 @@ export {
   writeSafetensors,
 } from "./safetensors.js";
 export { SafetensorsError, type TensorInfo } from "./safetensors-header.js";
+export type { SourceTensor, TensorSource } from "./tensor-source.js";
+export { openTorchFile, TorchFile, TorchFileError } from "./torch-file.js";

@@ -14,6 +14,7 @@ import {
   type TensorEntry,
   type TensorInfo,
 } from "./safetensors-header.js";
+import type { TensorSource } from "./tensor-source.js";
 
 /** Bytes per system call: hashing and copying a piece does not hold up the event loop for long. */
 const CHUNK_BYTES = 8 << 20;
@@ -97,7 +98,8 @@ async function readFully(path: string, file: FileHandle, bytes: Uint8Array, posi
 }
 
 /** An open file whose header was found valid. Tensors are read when asked for. Close it after use. */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorSource {
+  readonly format = "safetensors";
   /** Names of the tensors, in the order of the header. */
   readonly names: readonly string[];
   readonly metadata: ReadonlyMap<string, string>;
