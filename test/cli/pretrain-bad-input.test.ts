@@ -65,7 +65,7 @@ describe("data", () => {
     const file = put(folder, "photo.jpg", "");
     return refusedRun(
       { data: file },
-      /photo\.jpg is a file, expected a folder of images: give the folder that holds/,
+      /photo\.jpg is a file, expected a folder of images or a tar archive: give the folder that holds it/,
     );
   });
 
