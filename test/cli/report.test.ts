@@ -98,22 +98,32 @@ describe("report", () => {
 describe("recipes", () => {
   const recipes = fileURLToPath(new URL("../../recipes/", import.meta.url));
 
-  it("lists every file of recipes/ with its description", async () => {
+  it("lists every file of recipes/ with its description and its row in the paper", async () => {
     const files = readdirSync(recipes, { recursive: true, encoding: "utf8" }).filter((name) =>
       name.endsWith(".yaml"),
     );
     const expected = files.sort().map((file) => {
-      const { description } = parse(readFileSync(join(recipes, file), "utf8")) as { description: string };
+      const { description, table } = parse(readFileSync(join(recipes, file), "utf8")) as {
+        description: string;
+        table?: { numbers?: number[]; row: string };
+      };
       expect(description).not.toBe("");
-      return { name: file.slice(0, -".yaml".length), description };
+      return {
+        name: file.slice(0, -".yaml".length),
+        description,
+        ...(table ? { table: { numbers: [], ...table } } : {}),
+      };
     });
     expect(expected.map(({ name }) => name)).toContain("quick/inbetween");
     expect(await inbetweenJson("recipes")).toEqual({ recipes: expected });
     const { stdout } = await inbetween("recipes");
     const rows = stdout.trimEnd().split("\n");
-    expect(rows.map((row) => row.split(/ {2,}/))).toEqual(
+    expect(rows.map((row) => row.split(/ {2,}/).slice(0, 2))).toEqual(
       expected.map(({ name, description }) => [name, description]),
     );
+    const rowOf = (recipe: string) => rows.find((row) => row.startsWith(`${recipe} `));
+    expect(rowOf("paper/inbetween-dinov2")).toMatch(/\[Tables 2, 3, 4, 6: Ours\(DINOv2, all, se2\)\]$/);
+    expect(rowOf("quick/vicreg")).not.toContain("[");
   });
 });
 
