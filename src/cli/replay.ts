@@ -3,18 +3,23 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
+import type { Method } from "../methods/index.js";
 import { mapValues } from "../records.js";
 import { Device, type HostValue } from "../runtime/index.js";
 import {
   buildMethod,
   describeNonFinite,
+  divided,
   GradientStep,
   gradientProgram,
+  hasBatchDraws,
+  joinedInputTypes,
   parseConfig,
+  type RunConfig,
   readDump,
   readRunRecord,
+  type StepInputs,
   stateTypes,
-  stepInputTypes,
 } from "../training/index.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags } from "./options.js";
 import { CommandError, printResult } from "./output.js";
@@ -52,11 +57,32 @@ Examples:
       .filter(({ nan, infinite }) => nan + infinite > 0);
     // The step may have changed what the method carries from step to step.
     await device.setState(state);
-    const found = await findNonFinite(device, gradientProgram(method, config.batchSize), inputs);
+    const found = await findInStep(device, method, config, inputs);
     // JSON has no NaN.
     const losses = mapValues(gradients.losses, (loss) => (Number.isFinite(loss) ? loss : String(loss)));
     printResult(flags.json, { dump, what, losses, notFinite, ...found }, asText(what, notFinite, found));
   });
+}
+
+/**
+ * Looks for the first node in the whole batch's graph; where a micro-batch has draws of its own (masks), in the graph of
+ * one micro-batch after the other.
+ */
+async function findInStep(
+  device: Device,
+  method: Method,
+  { batchSize, accumulate }: RunConfig,
+  inputs: StepInputs,
+): Promise<NonFinite> {
+  const parts = hasBatchDraws(method) ? accumulate : 1;
+  const program = gradientProgram(method, batchSize / parts);
+  let found: NonFinite | undefined;
+  for (const part of divided(inputs, parts)) {
+    found = await findNonFinite(device, program, part);
+    if (found.first) return found;
+  }
+  if (!found) throw new Error("internal: a step of no micro-batch");
+  return found;
 }
 
 /** Reads a dump and the configuration of the run that it lies in. @throws CommandError when it is no dump of the run. */
@@ -73,7 +99,7 @@ async function loadStep(dump: string) {
   const { parameters, teacher, buffers } = stateTypes(method);
   const wanted = { ...parameters, ...teacher, ...buffers };
   for (const [types, values] of [
-    [stepInputTypes(method, config.batchSize), inputs],
+    [joinedInputTypes(method, config.batchSize, config.accumulate), inputs],
     [wanted, state],
   ] as const) {
     for (const [name, { dtype, shape }] of Object.entries(types)) {

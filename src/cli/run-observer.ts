@@ -156,13 +156,12 @@ export async function observeRun(
       if (isDrawn) {
         const { titles, rows, baselines } = await pictures.draw();
         metrics.baselines = baselines;
-        await keepPicture(
-          step,
-          "inbetween",
-          "In-between images and their reconstructions",
-          rows.flat(),
-          titles,
-        );
+        const kind = config.method.name === "inbetween" ? "inbetween" : "reconstruction";
+        const title =
+          kind === "inbetween"
+            ? "In-between images and their reconstructions"
+            : "Images and their reconstructions";
+        await keepPicture(step, kind, title, rows.flat(), titles);
       }
       if (isProbed) {
         const { knn, health, patches } = await probe.run(report.gradients.metrics.featureStd ?? 0);

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { writeFileAtomic } from "../files.js";
-import { readEvaluations, terminalTable } from "../reports/index.js";
+import { terminalTable } from "../reports/index.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags } from "./options.js";
 import { CommandError, printResult } from "./output.js";
 import { type Cell, loadSweep, overridesOf, type Sweep } from "./sweep/grid.js";
@@ -19,10 +19,14 @@ interface SweepFlags extends DeviceFlags {
 interface Row {
   readonly name: string;
   readonly run: string;
+  readonly recipe: string;
+  readonly data: string;
   readonly values: Readonly<Record<string, unknown>>;
   readonly status: "waiting" | "done" | "failed" | "interrupted";
   readonly step?: number;
   readonly loss?: Readonly<Record<string, number>>;
+  /** What it was evaluated on, and by how many probes. */
+  readonly evaluated?: Sweep["evaluate"];
 }
 
 /** Kept in the sweep's folder. */
@@ -59,7 +63,7 @@ Examples:
   );
   command.action(async (file: string, flags: SweepFlags) => {
     const sweep = loadSweep(file);
-    const rows = new Map<string, Row>(sweep.cells.map((cell) => [cell.name, waiting(cell)]));
+    const rows = new Map<string, Row>(sweep.cells.map((cell) => [cell.name, waiting(cell, sweep)]));
     if (!flags.dryRun) await runAll(sweep, rows, flags);
     const list = [...rows.values()];
     const failed = list.filter(({ status }) => status === "failed").length;
@@ -79,14 +83,14 @@ Examples:
   });
 }
 
-function waiting({ name, run, values }: Cell): Row {
-  return { name, run, values, status: "waiting" };
+function waiting({ name, run, recipe, values }: Cell, { data }: Sweep): Row {
+  return { name, run, recipe, data, values, status: "waiting" };
 }
 
 async function runAll(sweep: Sweep, rows: Map<string, Row>, flags: SweepFlags): Promise<void> {
   mkdirSync(sweep.out, { recursive: true });
   const file = join(sweep.out, SWEEP_FILE);
-  const done = finishedRuns(file);
+  const done = finishedRuns(file, [...rows.values()]);
   const keep = (row: Row): void => {
     rows.set(row.name, row);
     writeFileAtomic(file, `${JSON.stringify({ runs: [...rows.values()] }, null, 2)}\n`);
@@ -97,16 +101,30 @@ async function runAll(sweep: Sweep, rows: Map<string, Row>, flags: SweepFlags): 
     const row = before ?? (await pretrainCell(cell, sweep, flags));
     keep(row);
     if (row.status === "interrupted") return;
-    if (row.status === "done" && !(await evaluateCell(cell, sweep, flags))) {
-      keep({ ...row, status: "failed" });
-    }
+    if (row.status !== "done" || !sweep.evaluate) continue;
+    if (JSON.stringify(row.evaluated) === JSON.stringify(sweep.evaluate)) continue;
+    const isEvaluated = await evaluateCell(cell, sweep.evaluate, flags);
+    keep(isEvaluated ? { ...row, evaluated: sweep.evaluate } : { ...row, status: "failed" });
   }
 }
 
-/** Runs that an earlier call finished; a run whose folder is gone is made again. */
-function finishedRuns(file: string): Map<string, Row> {
+/**
+ * Runs that an earlier call finished; a run whose folder is gone is made again.
+ * @throws CommandError when a finished run's recipe, data or values are not those that the sweep asks for now.
+ */
+function finishedRuns(file: string, wanted: readonly Row[]): Map<string, Row> {
   if (!existsSync(file)) return new Map();
   const { runs } = JSON.parse(readFileSync(file, "utf8")) as { runs: Row[] };
+  const isSame = (a: Row, b: Row) =>
+    a.recipe === b.recipe && a.data === b.data && JSON.stringify(a.values) === JSON.stringify(b.values);
+  for (const row of wanted) {
+    const known = runs.find(({ name, status }) => name === row.name && status !== "waiting");
+    if (!known || isSame(known, row) || !existsSync(join(known.run, "config.json"))) continue;
+    throw new CommandError(
+      `${known.run} was made with another recipe, data or values than the sweep now has; give the sweep another "out", ` +
+        "or remove that folder",
+    );
+  }
   const finished = runs.filter(
     ({ status, run }) => status !== "waiting" && existsSync(join(run, "config.json")),
   );
@@ -128,16 +146,19 @@ async function pretrainCell(cell: Cell, sweep: Sweep, flags: SweepFlags): Promis
   const { step, loss } = result as Pick<Row, "step" | "loss">;
   const status = code === 0 ? "done" : code === 130 ? "interrupted" : "failed";
   return {
-    ...waiting(cell),
+    ...waiting(cell, sweep),
     status,
     ...(step === undefined ? {} : { step }),
     ...(loss === undefined ? {} : { loss }),
   };
 }
 
-/** Evaluates a run that has not been; true unless that failed. */
-async function evaluateCell({ run }: Cell, { evaluate }: Sweep, flags: SweepFlags): Promise<boolean> {
-  if (!evaluate || readEvaluations(run).some(({ data }) => data === evaluate.data)) return true;
+/** Evaluates a run; true unless that failed. */
+async function evaluateCell(
+  { run }: Cell,
+  evaluate: NonNullable<Sweep["evaluate"]>,
+  flags: SweepFlags,
+): Promise<boolean> {
   const { code } = await inbetween([
     ...["evaluate", "transformations", "--run", run, "--data", evaluate.data],
     ...["--repeats", `${evaluate.repeats}`, "--no-baseline"],

@@ -36,7 +36,10 @@ const ignored = /^(name|description|seed|table|log)(\.|$)/;
 
 /** Groups runs by what they are, in the order in which they came. */
 export function compareRuns(runs: readonly RunData[]): Comparison {
-  const described = runs.map((run) => ({ run, values: flattened(configOf(run)) }));
+  const described = runs.map((run) => ({
+    run,
+    values: { ...flattened(configOf(run)), ...conditionsOf(run) },
+  }));
   const byConfig = new Map<string, typeof described>();
   for (const entry of described) {
     const key = JSON.stringify([entry.run.info.method, Object.entries(entry.values).sort()]);
@@ -71,6 +74,16 @@ export function compareRuns(runs: readonly RunData[]): Comparison {
 /** The configuration itself, which a run folder keeps beside its recipe's name. */
 function configOf({ config }: RunData): unknown {
   return typeof config === "object" && config !== null && "config" in config ? config.config : config;
+}
+
+/** What beside the configuration makes runs differ: the images they saw, and those they were evaluated on. */
+function conditionsOf({ info, evaluations }: RunData): Record<string, unknown> {
+  const measured = evaluations.filter(({ encoder }) => !isRandomEncoder(encoder));
+  return {
+    ...(info.data === undefined ? {} : { data: info.data }),
+    ...(info.steps === undefined ? {} : { "steps done": info.steps }),
+    "evaluated on": [...new Set(measured.map(({ data }) => data))].sort().join(", "),
+  };
 }
 
 /** The last word of a key, which is what people call it. */

@@ -152,6 +152,10 @@ const KIND_TITLES: Record<string, { title: string; text: string }> = {
     title: "In-between images: targets beside reconstructions",
     text: "The decoders see the features of both views only, and draw the images on the way from one to the other.",
   },
+  reconstruction: {
+    title: "What the method reconstructs",
+    text: "The images it is given, what it should draw, and what it draws.",
+  },
   patchPca: {
     title: "Patch features",
     text: "The first three principal components of the patch features, shown as red, green and blue: alike colours mean alike features.",

@@ -99,7 +99,7 @@ export async function resumeCheckpoint(
 
 /**
  * Puts the weights of another run's checkpoint on the device: its encoder, which must fit, and of the heads those that
- * do. Other heads start anew: they may be another method's.
+ * do. Other heads start anew, they may be another method's, and so does a mask token.
  * @throws CheckpointError when the encoder does not fit.
  */
 export async function initializeFrom(
@@ -111,11 +111,14 @@ export async function initializeFrom(
   await using file = await checkpoint.open();
   const fits = ([name, { shape }]: [string, TensorType]) =>
     file.has(name) && file.info(name).shape.join() === shape.join();
-  const isNeeded = ([name]: [string, TensorType]) => name.startsWith(`${PARAMETER}encoder.`);
+  const isNeeded = ([name]: [string, TensorType]) =>
+    name.startsWith(`${PARAMETER}encoder.`) && name !== `${PARAMETER}encoder.mask_token`;
   const entries = Object.entries(parameters);
   const anew = entries.filter((entry) => !isNeeded(entry) && !fits(entry)).map(([name]) => name);
   if (anew.length > 0) {
-    const heads = new Set(anew.map((name) => name.slice(PARAMETER.length).split(".")[0]));
+    const heads = new Set(
+      anew.map((name) => name.slice(PARAMETER.length).replace(/^(?!encoder\.)(\w+)\..*/, "$1")),
+    );
     warn(`${checkpoint.path} has no weights that fit the ${[...heads].join(" and the ")}: these start anew`);
   }
   await load(

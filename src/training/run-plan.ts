@@ -78,7 +78,11 @@ export function buildMethod(config: RunConfig): { method: Method; encoder: Visio
       augmentation: augmentation.pipeline,
     });
     const { minimumBatch, title } = method;
-    if (augmentation.local && !method.views.some(({ name }) => name === "local")) {
+    if (
+      augmentation.local &&
+      augmentation.local.count !== 0 &&
+      !method.views.some(({ name }) => name === "local")
+    ) {
       throw new RangeError(
         `"augmentation.local" describes small crops, and ${title} takes none; leave it out, or choose a method with ` +
           "multi-crop (dino, ibot, dinov2)",

@@ -4,6 +4,7 @@ import type { Batch, CropSpec } from "../data/index.js";
 import { hostArray, type TensorType } from "../graph/index.js";
 import type { BatchDraw, Method, RandomDraw, RunLength } from "../methods/index.js";
 import { randomStream } from "../random.js";
+import { mapValues } from "../records.js";
 import { float32Scalar, type HostValue, hostValue } from "../runtime/index.js";
 import { drawBatch } from "../transforms/index.js";
 
@@ -56,6 +57,23 @@ export function stepInputTypes(method: Method, batch: number): Record<string, Te
   for (const scalar of Object.keys(method.schedules))
     types[scalarName(scalar)] = { dtype: "float32", shape: [] };
   return types;
+}
+
+/** The types of a whole batch's inputs that `accumulate` micro-batches share among themselves. */
+export function joinedInputTypes(
+  method: Method,
+  batch: number,
+  accumulate: number,
+): Record<string, TensorType> {
+  return mapValues(stepInputTypes(method, batch / accumulate), ({ dtype, shape: [rows, ...rest] }) => ({
+    dtype,
+    shape: rows === undefined ? [] : [rows * accumulate, ...rest],
+  }));
+}
+
+/** Whether some draws are made for a (micro-)batch as a whole, so that it cannot be joined with others. */
+export function hasBatchDraws(method: Method): boolean {
+  return batchDraws(method).length > 0;
 }
 
 /** What a batch's random numbers and scalars depend on beside the batch. */

@@ -314,7 +314,7 @@ function collect(
 }
 
 /** Values of a batch in as many parts along their first dimension; scalars are in each of them. */
-function divided(values: StepInputs, parts: number): StepInputs[] {
+export function divided(values: StepInputs, parts: number): StepInputs[] {
   return Array.from({ length: parts }, (_, part) =>
     mapValues(values, ({ dtype, shape, data }) => {
       const [rows] = shape;

@@ -8,6 +8,7 @@ import { randomStream } from "#src/random.js";
 import { Device, float32, type HostValue } from "#src/runtime/index.js";
 import {
   buildMethod,
+  cropsOf,
   type Gradients,
   initializeState,
   makeOptimizer,
@@ -46,7 +47,7 @@ async function spoiltStep(
     count: config.batchSize,
     indices: Int32Array.from({ length: config.batchSize }, (_, i) => i),
     labels: undefined,
-    views: method.views.map(({ crop }) =>
+    views: cropsOf(method).map((crop) =>
       Uint8Array.from({ length: config.batchSize * 3 * crop.size ** 2 }, () => random.integer(256)),
     ),
   };
@@ -54,7 +55,11 @@ async function spoiltStep(
   const error = new NonFiniteError(
     6,
     gradients,
-    stepInputs(method, batch, { seed: 0, length: { totalSteps: 10, stepsPerEpoch: 5 } }),
+    stepInputs(method, batch, {
+      ...config,
+      seed: 0,
+      length: { totalSteps: 10, stepsPerEpoch: 5 },
+    }),
   );
   const dump = await writeDump(run.dumps, error, device, Object.keys(savedTypes(method, optimizer)));
   run.release();
@@ -121,6 +126,17 @@ describe("replay", () => {
     expect(stdout).toMatch(
       /Not finite before the step began:\n {2}param\/decoders\.0\.linear\.bias \[8\]: .* 1 NaN/,
     );
+  });
+
+  it("looks into each micro-batch where these have masks of their own", async () => {
+    const dump = await spoiltStep("masks", "param/head.last_layer.weight_g", Number.POSITIVE_INFINITY, [
+      "method={name: ibot, outputDim: 16, hiddenDim: 16, bottleneckDim: 8}",
+      "accumulate=2",
+    ]);
+    const result = (await inbetweenJson("replay", dump)) as unknown as Result;
+    expect(result.notFinite).toEqual([expect.objectContaining({ source: "param/head.last_layer.weight_g" })]);
+    expect(result.what).toMatch(/patch = NaN/);
+    expect(result.affected).toBeGreaterThan(0);
   });
 
   it("says when everything is finite", async () => {

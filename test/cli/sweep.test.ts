@@ -53,13 +53,25 @@ test("every combination and every further grid is a run, made once", async () =>
 
   // One run lost: only that one is made again.
   const [lost = "", kept = ""] = runs;
+  const evaluations = readEvaluations(join(out, kept)).length;
   const stamp = metricsOf(join(out, kept)).map(({ time }) => time);
   rmSync(join(out, lost), { recursive: true });
   const again = await inbetween("sweep", file, "--threads", "1");
   expect(again.code).toBe(0);
   expect(again.stderr.match(/done before/g)).toHaveLength(2);
+  expect(readEvaluations(join(out, kept))).toHaveLength(evaluations);
   expect(metricsOf(join(out, lost))).toHaveLength(2);
   expect(metricsOf(join(out, kept)).map(({ time }) => time)).toEqual(stamp);
+
+  const changed = writeSweep("changed.yaml", {
+    out,
+    set: { steps: 3 },
+    grid: { "method.lambda": [0.5], seed: [0, 1] },
+    also: [{ grid: { "method.count": [1] } }],
+  });
+  const refused = await inbetween("sweep", changed, "--threads", "1");
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/was made with another recipe, data or values than the sweep now has/);
 }, 240_000);
 
 test("what cannot run is refused before anything is begun", async () => {
@@ -71,6 +83,7 @@ test("what cannot run is refused before anything is begun", async () => {
     [{ out, grid: { seed: [1, 1] } }, /two runs are named "seed=1"/],
     [{ out, grd: {} }, /unknown key "grd"; did you mean "grid"\?/],
     [{ grid: {} }, /"out"/],
+    [{ out, grid: { seed: ["1"] } }, /"seed" is "1", expected a number/],
   ] as const) {
     expect(() => loadSweep(writeSweep("refused.yaml", content)), JSON.stringify(content)).toThrow(message);
   }

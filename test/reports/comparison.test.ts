@@ -104,6 +104,21 @@ describe("the page", () => {
   });
 });
 
+it("runs on other images, or evaluated on others, are other settings", () => {
+  const [one, two] = [run("VICReg", {}, 0, 0), run("VICReg", {}, 1, 0)] as const;
+  const onPhotos = { ...two, info: { ...two.info, data: "photos" } };
+  expect(
+    compareRuns([{ ...one, info: { ...one.info, data: "cifar" } }, onPhotos]).groups.map(
+      ({ label }) => label,
+    ),
+  ).toEqual(["VICReg, data=cifar", "VICReg, data=photos"]);
+  const evaluatedElsewhere = {
+    ...two,
+    evaluations: two.evaluations.map((record) => ({ ...record, data: "photos" })),
+  };
+  expect(compareRuns([one, evaluatedElsewhere]).groups).toHaveLength(2);
+});
+
 it("tables for terminals and notes hold the same figures", () => {
   expect(terminalComparison(comparison)).toMatch(/VICReg.*2 runs.*0\.150 ± 0\.071/);
   expect(markdownComparison(comparison)).toContain(

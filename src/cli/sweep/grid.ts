@@ -84,11 +84,14 @@ export function loadSweep(file: string): Sweep {
 
 /** A run's values as `pretrain` takes them: the length and the seed have flags of their own. */
 export function overridesOf({ steps, epochs, seed, ...others }: Cell["values"]): Overrides {
-  const number = (value: unknown) => (typeof value === "number" ? value : undefined);
+  const number = (key: string, value: unknown): number | undefined => {
+    if (value === undefined || typeof value === "number") return value;
+    throw new ConfigError(`"${key}" is ${JSON.stringify(value)}, expected a number`);
+  };
   return {
-    steps: number(steps),
-    epochs: number(epochs),
-    seed: number(seed),
+    steps: number("steps", steps),
+    epochs: number("epochs", epochs),
+    seed: number("seed", seed),
     set: Object.entries(others).map(([key, value]) => `${key}=${JSON.stringify(value)}`),
   };
 }

@@ -42,9 +42,10 @@ export function isShard(members: readonly TarMember[]): boolean {
   });
 }
 
-/** Shards in a folder, or in its folders of splits. */
-export function recogniseShards(tree: FileTree): Layout | undefined {
+/** Shards in a folder, or in its folders of splits. An archive among loose images, or with no labels in it, is none. */
+export async function recogniseShards(tree: FileTree): Promise<Layout | undefined> {
   const { files, folders } = tree.list("");
+  if (files.some((file) => IMAGES.has(parts(file).extension))) return undefined;
   const isTar = (name: string) => /\.tar$/i.test(name);
   const shards = new Map<string, string[]>();
   const add = (split: string, file: string) => shards.set(split, [...(shards.get(split) ?? []), file]);
@@ -62,6 +63,8 @@ export function recogniseShards(tree: FileTree): Layout | undefined {
   const paths = new Map(
     [...shards].map(([split, names]) => [split, names.map((name) => join(tree.path, name))] as const),
   );
+  const [first] = [...paths.values()].flat();
+  if (first === undefined || !isShard(await indexTar(first))) return undefined;
   const classFile = CLASS_FILES.find((name) => tree.extent(name));
   return shardLayout(tree.name, paths, classFile === undefined ? undefined : readTreeLines(tree, classFile));
 }

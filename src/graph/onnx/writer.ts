@@ -167,7 +167,7 @@ class Builder implements Emitter {
   readonly batchStandIn?: number;
   usesContrib = false;
   readonly #constants = new Map<string, string>();
-  readonly #bulky = new Map<HostArray, string>();
+  readonly #bulky = new Map<HostArray, Map<string, string>>();
   readonly #first: Tensor | undefined;
   /** Output names by the internal names that they replaced. */
   readonly #published = new Map<string, string>();
@@ -221,16 +221,19 @@ class Builder implements Emitter {
     if (data.length !== sizeOf(shape)) {
       throw new GraphError(`constant: ${data.length} values do not fill the shape [${shape.join(", ")}]`);
     }
-    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${data.join()}` : undefined;
-    const known = key === undefined ? this.#bulky.get(data) : this.#constants.get(key);
+    const type = `${dtype}[${shape.join()}]`;
+    // Values tell small constants apart, the array itself large ones: one array may stand for several shapes.
+    const same = data.length <= 64 ? this.#constants : (this.#bulky.get(data) ?? new Map<string, string>());
+    const key = data.length <= 64 ? type + data.join() : type;
+    const known = same.get(key);
     if (known !== undefined) return known;
     const name = `c${this.initializers.length}`;
     this.initializers.push({
       tensor: create(TensorProtoSchema, { name, dataType: dataTypes[dtype], dims: shape.map(BigInt) }),
       bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
     });
-    if (key === undefined) this.#bulky.set(data, name);
-    else this.#constants.set(key, name);
+    same.set(key, name);
+    if (data.length > 64) this.#bulky.set(data, same);
     return name;
   }
 
