@@ -29,6 +29,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly train?: number;
   readonly validation?: number;
   readonly test?: number;
+  readonly hidden?: number;
   readonly baseline: boolean;
   readonly json: boolean;
 }
@@ -61,7 +62,8 @@ export function addEvaluate(program: Command): void {
     .option("--no-baseline", "leave out the encoder with random weights beside it")
     .option("--train <n>", "training pairs", wholeNumber(1))
     .option("--validation <n>", "pairs for early stopping", wholeNumber(1))
-    .option("--test <n>", "test pairs", wholeNumber(1));
+    .option("--test <n>", "test pairs", wholeNumber(1))
+    .option("--hidden <n>", "hidden units of the probes (default: 1024, as in SIE)", wholeNumber(1));
   addJsonOption(
     addDeviceOptions(addSplitOption(command, "images of this split (default: train)")),
   ).addHelpText(
@@ -73,7 +75,8 @@ Examples:
   inbetween evaluate transformations --random quick/vicreg --data ./photos --repeats 3 --json`,
   );
   command.action(async (flags: EvaluateFlags) => {
-    const { run, encoder: folder, random, seed, repeats, features, device: provider, threads } = flags;
+    const { run, encoder: folder, random, seed, repeats, features, hidden } = flags;
+    const { device: provider, threads } = flags;
     const chosen = await loadEncoderFrom({ run, encoder: folder, random });
     const isBaseline = random !== undefined;
     const encoders = isBaseline || !flags.baseline ? [chosen] : [baselineOf(chosen, seed), chosen];
@@ -93,6 +96,7 @@ Examples:
         seed,
         ...pairsFor(dataset.length, flags),
         ...(features === undefined ? {} : { features }),
+        ...(hidden === undefined ? {} : { hidden }),
         progress: evaluationProgress(encoder.label),
       });
       records.push(...result.records);

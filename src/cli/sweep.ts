@@ -2,15 +2,17 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import { writeFileAtomic } from "../files.js";
 import { terminalTable } from "../reports/index.js";
-import { addDeviceOptions, addJsonOption, type DeviceFlags } from "./options.js";
+import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
 import { CommandError, printResult } from "./output.js";
 import { type Cell, loadSweep, overridesOf, type Sweep } from "./sweep/grid.js";
 
 interface SweepFlags extends DeviceFlags {
+  readonly jobs: number;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -36,10 +38,12 @@ export function addSweep(program: Command): void {
   const command = program
     .command("sweep")
     .description(
-      "Pretrain every run of a grid, one after another, and evaluate each. Begun again, it goes on where it stopped.",
+      "Pretrain every run of a grid, each in a process of its own, and evaluate it. Begun again, it goes on where it " +
+        "stopped.",
     )
     .argument("<file>", "YAML file: recipe, data, out, grid (see the example)")
-    .option("--dry-run", "list the runs and stop", false);
+    .option("--dry-run", "list the runs and stop", false)
+    .option("--jobs <n>", "runs at once: small models gain from two with --threads 1", wholeNumber(1), 1);
   addJsonOption(addDeviceOptions(command)).addHelpText(
     "after",
     `
@@ -47,7 +51,10 @@ A sweep file:
   recipe: small/inbetween-vicreg
   data: ./cifar10/train
   out: runs/lambda
-  evaluate: { data: ./cifar10/test, repeats: 3 }
+  evaluate:
+    data: ./cifar10/test
+    repeats: 3
+    knn: { train: ./cifar10/train, test: ./cifar10/test }
   set: { steps: 500 }                # for all runs
   grid:                              # every combination
     method.lambda: [0.1, 1, 5]
@@ -59,6 +66,7 @@ A sweep file:
 Examples:
   inbetween sweep lambda.yaml --dry-run
   inbetween sweep lambda.yaml
+  inbetween sweep lambda.yaml --jobs 2 --threads 1
   inbetween compare runs/lambda/*`,
   );
   command.action(async (file: string, flags: SweepFlags) => {
@@ -95,17 +103,23 @@ async function runAll(sweep: Sweep, rows: Map<string, Row>, flags: SweepFlags): 
     rows.set(row.name, row);
     writeFileAtomic(file, `${JSON.stringify({ runs: [...rows.values()] }, null, 2)}\n`);
   };
-  for (const [i, cell] of sweep.cells.entries()) {
-    const before = done.get(cell.name);
-    process.stderr.write(`[${i + 1}/${sweep.cells.length}] ${cell.name}${before ? ": done before" : ""}\n`);
-    const row = before ?? (await pretrainCell(cell, sweep, flags));
-    keep(row);
-    if (row.status === "interrupted") return;
-    if (row.status !== "done" || !sweep.evaluate) continue;
-    if (JSON.stringify(row.evaluated) === JSON.stringify(sweep.evaluate)) continue;
-    const isEvaluated = await evaluateCell(cell, sweep.evaluate, flags);
-    keep(isEvaluated ? { ...row, evaluated: sweep.evaluate } : { ...row, status: "failed" });
-  }
+  const left = [...sweep.cells.entries()];
+  let isStopped = false;
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next && !isStopped; next = left.shift()) {
+      const [i, cell] = next;
+      const before = done.get(cell.name);
+      process.stderr.write(`[${i + 1}/${sweep.cells.length}] ${cell.name}${before ? ": done before" : ""}\n`);
+      const row = before ?? (await pretrainCell(cell, sweep, flags));
+      keep(row);
+      isStopped ||= row.status === "interrupted";
+      if (row.status !== "done" || !sweep.evaluate) continue;
+      if (JSON.stringify(row.evaluated) === JSON.stringify(sweep.evaluate)) continue;
+      const isEvaluated = await evaluateCell(cell, sweep.evaluate, flags);
+      keep(isEvaluated ? { ...row, evaluated: sweep.evaluate } : { ...row, status: "failed" });
+    }
+  };
+  await Promise.all(Array.from({ length: flags.jobs }, work));
 }
 
 /**
@@ -134,15 +148,19 @@ function finishedRuns(file: string, wanted: readonly Row[]): Map<string, Row> {
 async function pretrainCell(cell: Cell, sweep: Sweep, flags: SweepFlags): Promise<Row> {
   const { set = [], ...flagged } = overridesOf(cell.values);
   const begun = existsSync(join(cell.run, "config.json"));
-  const { code, result } = await inbetween([
-    ...["pretrain", sweep.data, "--out", cell.run, "--recipe", cell.recipe],
-    ...Object.entries(flagged).flatMap(([key, value]) =>
-      value === undefined ? [] : [`--${key}`, `${value}`],
-    ),
-    ...set.flatMap((assignment) => ["--set", assignment]),
-    ...(begun ? ["--resume"] : []),
-    ...deviceArguments(flags),
-  ]);
+  const { code, result } = await inbetween(
+    [
+      ...["pretrain", sweep.data, "--out", cell.run, "--recipe", cell.recipe],
+      ...Object.entries(flagged).flatMap(([key, value]) =>
+        value === undefined ? [] : [`--${key}`, `${value}`],
+      ),
+      ...set.flatMap((assignment) => ["--set", assignment]),
+      ...(begun ? ["--resume"] : []),
+      ...deviceArguments(flags),
+    ],
+    cell.run,
+    flags,
+  );
   const { step, loss } = result as Pick<Row, "step" | "loss">;
   const status = code === 0 ? "done" : code === 130 ? "interrupted" : "failed";
   return {
@@ -156,15 +174,26 @@ async function pretrainCell(cell: Cell, sweep: Sweep, flags: SweepFlags): Promis
 /** Evaluates a run; true unless that failed. */
 async function evaluateCell(
   { run }: Cell,
-  evaluate: NonNullable<Sweep["evaluate"]>,
+  { data, split, repeats, hidden, knn }: NonNullable<Sweep["evaluate"]>,
   flags: SweepFlags,
 ): Promise<boolean> {
-  const { code } = await inbetween([
-    ...["evaluate", "transformations", "--run", run, "--data", evaluate.data],
-    ...["--repeats", `${evaluate.repeats}`, "--no-baseline"],
-    ...deviceArguments(flags),
-  ]);
-  return code === 0;
+  const commands = [
+    [
+      ...["transformations", "--data", data, "--repeats", `${repeats}`],
+      ...(split === undefined ? [] : ["--split", split]),
+      ...(hidden === undefined ? [] : ["--hidden", `${hidden}`]),
+    ],
+    ...(knn ? [["knn", "--train", knn.train, ...(knn.test === undefined ? [] : ["--test", knn.test])]] : []),
+  ];
+  for (const args of commands) {
+    const { code } = await inbetween(
+      [...["evaluate", ...args, "--run", run, "--no-baseline"], ...deviceArguments(flags)],
+      run,
+      flags,
+    );
+    if (code !== 0) return false;
+  }
+  return true;
 }
 
 function deviceArguments({ device, threads }: DeviceFlags): string[] {
@@ -172,14 +201,22 @@ function deviceArguments({ device, threads }: DeviceFlags): string[] {
 }
 
 /** Another command of this program in a process of its own: its memory goes with it. */
-function inbetween(args: readonly string[]): Promise<{ code: number; result: object }> {
+function inbetween(
+  args: readonly string[],
+  run: string,
+  { jobs }: SweepFlags,
+): Promise<{ code: number; result: object }> {
   const [, launcher] = process.argv;
   if (launcher === undefined) throw new Error("internal: the program does not know its own file");
   const child = spawn(process.execPath, [launcher, ...args, "--json"], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", jobs > 1 ? "pipe" : "inherit"],
   });
+  // Several runs share the terminal: each line says whose it is.
+  if (child.stderr) {
+    createInterface(child.stderr).on("line", (line) => process.stderr.write(`${basename(run)}: ${line}\n`));
+  }
   let stdout = "";
-  child.stdout.on("data", (chunk: Buffer) => {
+  child.stdout?.on("data", (chunk: Buffer) => {
     stdout += chunk;
   });
   // Ctrl-C reaches the child too, which stops with a checkpoint: wait for it.

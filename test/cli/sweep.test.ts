@@ -30,13 +30,18 @@ test("every combination and every further grid is a run, made once", async () =>
     set: { steps: 2 },
     grid: { "method.lambda": [0.5], seed: [0, 1] },
     also: [{ grid: { "method.count": [1] } }],
-    evaluate: { data: "synthetic:60", repeats: 1 },
+    evaluate: {
+      data: "synthetic:60",
+      repeats: 1,
+      hidden: 16,
+      knn: { train: "synthetic:60", test: "synthetic:40" },
+    },
   });
   const planned = (await inbetweenJson("sweep", file, "--dry-run")) as unknown as Result;
   expect(planned.runs.map(({ status }) => status)).toEqual(Array.from({ length: 3 }, () => "waiting"));
   expect(existsSync(out)).toBe(false);
 
-  const first = (await inbetweenJson("sweep", file, "--threads", "1")) as unknown as Result;
+  const first = (await inbetweenJson("sweep", file, "--threads", "1", "--jobs", "2")) as unknown as Result;
   expect(first.runs.map(({ status, step }) => [status, step])).toEqual(
     Array.from({ length: 3 }, () => ["done", 2]),
   );
@@ -49,7 +54,11 @@ test("every combination and every further grid is a run, made once", async () =>
     return [config.method.lambda, config.method.count, config.seed].join(" ");
   });
   expect(settings.sort()).toEqual(["0.5 2 0", "0.5 2 1", "1 1 0"]);
-  for (const name of runs) expect(readEvaluations(join(out, name)).length, name).toBeGreaterThan(0);
+  for (const name of runs) {
+    const evaluations = readEvaluations(join(out, name));
+    expect(evaluations.length, name).toBeGreaterThan(0);
+    expect(evaluations.map(({ probe }) => probe?.hidden)).toEqual(evaluations.map(() => 16));
+  }
 
   // One run lost: only that one is made again.
   const [lost = "", kept = ""] = runs;

@@ -31,7 +31,16 @@ const sweepSchema = z.strictObject({
       }),
     )
     .default([]),
-  evaluate: z.strictObject({ data: z.string(), repeats: z.int().positive().default(3) }).optional(),
+  /** What `evaluate transformations` takes, and under `knn` what `evaluate knn` takes. */
+  evaluate: z
+    .strictObject({
+      data: z.string(),
+      split: z.string().optional(),
+      repeats: z.int().positive().default(3),
+      hidden: z.int().positive().optional(),
+      knn: z.strictObject({ train: z.string(), test: z.string().optional() }).optional(),
+    })
+    .optional(),
 });
 
 /** One run of a sweep. */
