@@ -7,9 +7,10 @@ import { loadEncoder } from "../../dist/weights/index.js";
 
 const [folder, batch] = process.argv.slice(2);
 const encoder = await loadEncoder(join(folder, "encoder"));
-const dataset = await openImages(join(folder, "images"), encoder);
+const flags = { device: "cpu", batch: Number(batch) };
+const dataset = await openImages(join(folder, "images"), encoder, flags);
 let [start, cpu, count, feature] = [0, process.cpuUsage(), 0, undefined];
-for await (const { data, names } of embedImages(dataset, encoder, { device: "cpu", batch: Number(batch) })) {
+for await (const { data, names } of embedImages(dataset, encoder, flags)) {
   if (feature) count += names.length;
   else {
     feature = Array.from(data.subarray(0, encoder.config.embedDim));

@@ -39,6 +39,34 @@ export function nodesOf(graph: Graph): Node[] {
   return reachable(Object.values(graph.outputs));
 }
 
+/**
+ * The same nodes in the order of a depth-first walk from the outputs, operands first to last.
+ *
+ * ONNX Runtime sorts a model's nodes anew: depth first from the last results, of a node's operands the one written last
+ * first. Written in this order, a model's results are computed from the last to the first: of gradients, which are
+ * listed from the first layer to the last, each as soon as the backward pass has come to its layer, and what it
+ * needs is freed. In the order of tracing, passes leave some to the end.
+ */
+export function writingOrder(graph: Graph): Node[] {
+  const seen = new Set<Node>();
+  const pending = Object.values(graph.outputs)
+    .map((tensor) => ({ node: tensor.producer, isReady: false }))
+    .reverse();
+  const order: Node[] = [];
+  for (let entry = pending.pop(); entry; entry = pending.pop()) {
+    const { node, isReady } = entry;
+    if (isReady) order.push(node);
+    else if (!seen.has(node)) {
+      seen.add(node);
+      pending.push({ node, isReady: true });
+      for (const { producer } of [...node.inputs].reverse()) {
+        if (!seen.has(producer)) pending.push({ node: producer, isReady: false });
+      }
+    }
+  }
+  return order;
+}
+
 function reachable(outputs: readonly Tensor[]): Node[] {
   const seen = new Set<Node>();
   const pending = outputs.map((tensor) => tensor.producer);

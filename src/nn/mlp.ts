@@ -1,6 +1,17 @@
 /** @file The feed-forward part of a transformer block. */
 
-import { at, gelu, mul, sigmoid, split, type Tensor } from "../graph/index.js";
+import {
+  at,
+  customVjp,
+  gelu,
+  geluAgain,
+  mul,
+  sigmoid,
+  split,
+  stopGradient,
+  type Tensor,
+  vjp,
+} from "../graph/index.js";
 import {
   type Linear,
   type LinearOptions,
@@ -30,7 +41,23 @@ export function mlpParameters(
 
 /** fc2(GELU(fc1(x))). @param x `[…, D]` @param norm The layer norm of `x`, where it has not been applied yet. */
 export function mlp({ fc1, fc2 }: Mlp<Tensor>, x: Tensor, norm?: PreNorm): Tensor {
-  return linear(fc2, gelu(norm ? normLinear(norm, fc1, x) : linear(fc1, x)));
+  return geluLinear(fc2, norm ? normLinear(norm, fc1, x) : linear(fc1, x));
+}
+
+/**
+ * linear(layer, GELU(h)). Its backward pass computes GELU(h) again, which costs one pass over it as the derivative needs
+ * the error function anyway: the widest activation of a block is kept once instead of twice.
+ */
+function geluLinear(layer: Linear<Tensor>, h: Tensor): Tensor {
+  const { weight, bias } = layer;
+  const [y] = customVjp([h, weight, ...(bias ? [bias] : [])], [linear(layer, gelu(h))], (_, __, [g]) => {
+    if (!g) return [];
+    const { value, pullBack } = geluAgain(h);
+    const held = stopGradient(value);
+    const [gValue, ...gLayer] = vjp([linear(layer, held)], [g], [held, weight, ...(bias ? [bias] : [])]);
+    return [pullBack(gValue as Tensor), ...gLayer];
+  });
+  return y as Tensor;
 }
 
 export function swigluParameters(

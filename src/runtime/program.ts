@@ -85,7 +85,7 @@ export function traceProgram(definition: ProgramDefinition) {
       );
     }
   }
-  const named = { ...outputs, ...mapKeys(updates, updateName) };
+  const named = { ...mapKeys(updates, updateName), ...outputs };
   const graph = runPasses(
     makeGraph(named, [...Object.values(inputs), ...Object.values(state)]),
     definition.passes,

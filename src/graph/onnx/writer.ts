@@ -22,7 +22,7 @@ import {
 } from "onnx-buf";
 import { type DType, type HostArray, hostArray } from "../dtype.js";
 import { GraphError } from "../errors.js";
-import { type Graph, nodesOf } from "../graph.js";
+import { type Graph, writingOrder } from "../graph.js";
 import { inputName } from "../operators/source.js";
 import { type Shape, sizeOf } from "../shape.js";
 import { at, type Tensor, type TensorType } from "../tensor.js";
@@ -83,7 +83,7 @@ export function writeOnnxFiles(
 ): OnnxFile[] {
   const builder = new Builder(options, graph.inputs[0]);
   const names = new Map<Tensor, string>();
-  for (const node of nodesOf(graph)) {
+  for (const node of writingOrder(graph)) {
     const inputs = node.inputs.map((input) => nameOf(names, input));
     const lowered =
       node.operator === "input" ? [inputName(at(node.outputs, 0))] : node.lower(builder, inputs);

@@ -75,15 +75,25 @@ const geluOperator: Operator<Readonly<Record<never, never>>> = {
     return x;
   },
   lower: (emit, inputs) => emit.node("Gelu", inputs, { approximate: { string: "none" } }),
-  vjp: ({ inputs }, [g]) => {
-    if (!g) return [];
-    // With s = x / sqrt(2): Phi(x) + x phi(x) = (1 + erf(s) + 2 / sqrt(2 pi) x / exp(s^2)) / 2, in few passes.
-    const x = at(inputs, 0);
-    const s = mul(x, Math.SQRT1_2);
-    const slope = mul(div(x, exp(square(s))), 2 / Math.sqrt(2 * Math.PI));
-    return [mul(mul(g, 0.5), add(add(erf(s), slope), 1))];
-  },
+  vjp: ({ inputs }, [g]) => (g ? [geluAgain(at(inputs, 0)).pullBack(g)] : []),
 };
+
+/**
+ * GELU from element-wise operators, for backward passes: its value and the product of a cotangent with its derivative
+ * share the error function.
+ */
+export function geluAgain(x: Tensor): { readonly value: Tensor; pullBack(g: Tensor): Tensor } {
+  // With s = x / sqrt(2): Phi(x) = (1 + erf(s)) / 2, and Phi(x) + x phi(x) = Phi(x) + x / exp(s^2) / sqrt(2 pi).
+  const s = mul(x, Math.SQRT1_2);
+  const twicePhi = add(erf(s), 1);
+  return {
+    value: mul(mul(x, twicePhi), 0.5),
+    pullBack: (g) => {
+      const slope = mul(div(x, exp(square(s))), 2 / Math.sqrt(2 * Math.PI));
+      return mul(mul(g, 0.5), add(twicePhi, slope));
+    },
+  };
+}
 
 /** x * Phi(x), exact (erf), Hendrycks & Gimpel 2016. */
 export function gelu(x: Tensor): Tensor {
