@@ -18,8 +18,8 @@ import {
   type RunConfig,
   readDump,
   readRunRecord,
+  readTypes,
   type StepInputs,
-  stateTypes,
 } from "../training/index.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags } from "./options.js";
 import { CommandError, printResult } from "./output.js";
@@ -96,11 +96,9 @@ async function loadStep(dump: string) {
   const config = parseConfig(readRunRecord(run).config, join(run, "config.json"));
   const { method } = buildMethod(config);
   const { inputs, state } = await readDump(dump);
-  const { parameters, teacher, buffers } = stateTypes(method);
-  const wanted = { ...parameters, ...teacher, ...buffers };
   for (const [types, values] of [
     [joinedInputTypes(method, config.batchSize, config.accumulate), inputs],
-    [wanted, state],
+    [readTypes(method), state],
   ] as const) {
     for (const [name, { dtype, shape }] of Object.entries(types)) {
       const value = values[name];
@@ -112,7 +110,10 @@ async function loadStep(dump: string) {
       );
     }
   }
-  const needed = Object.keys(wanted).map((name): [string, HostValue] => [name, state[name] as HostValue]);
+  const needed = Object.keys(readTypes(method)).map((name): [string, HostValue] => [
+    name,
+    state[name] as HostValue,
+  ]);
   return { config, method, inputs, state: Object.fromEntries(needed) };
 }
 

@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { reasonOf } from "./data-error.js";
-import type { Dataset, Metric } from "./dataset.js";
+import type { Metric } from "./dataset.js";
 import { shrinkFor } from "./image.js";
 import { inspectFiles } from "./inspect-files.js";
 import type { Listing } from "./layout.js";
@@ -227,29 +227,4 @@ async function decodeWhole({
   } catch (error) {
     return { reason: reasonOf(error) };
   }
-}
-
-/** Where a sample lies, as text. */
-function placeOf(source: SampleSource): string {
-  switch (source.kind) {
-    case "file":
-      return source.path;
-    case "slice":
-    case "planes":
-      return `${source.path}\0${source.offset}`;
-    case "deadLeaves":
-      return `${source.seed}\0${source.index}\0${source.size}`;
-  }
-}
-
-/**
- * How many samples of `second` are samples of `first` too: the same file, or the same place in one. Quick; what
- * `checkDataset` finds in addition are copies.
- */
-export function sharedSamples(first: Dataset, second: Dataset): number {
-  const places = new Set<string>();
-  for (let i = 0; i < first.length; i++) places.add(placeOf(first.source(i)));
-  let shared = 0;
-  for (let i = 0; i < second.length; i++) if (places.has(placeOf(second.source(i)))) shared++;
-  return shared;
 }

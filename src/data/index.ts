@@ -8,7 +8,6 @@ export {
   checkDataset,
   type DataCheck,
   type SplitCheck,
-  sharedSamples,
 } from "./check-dataset.js";
 export { type ContactSheetOptions, contactSheet } from "./contact-sheet.js";
 export { type CropSpec, checkCropSpec, type RandomResizedCrop, type ResizeCenterCrop } from "./crop.js";

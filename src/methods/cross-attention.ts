@@ -27,7 +27,7 @@ import {
   type ParameterSpec,
 } from "../nn/index.js";
 import { denormalize, normalize, transformation } from "../transforms/index.js";
-import { meanSquaredError, vicregTerms } from "./losses/vicreg.js";
+import { meanSquaredError, vicregTerms } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { type Represented, representation, representationOptions } from "./representation.js";
 

@@ -26,7 +26,7 @@ import {
   parameter,
   unitRowsInitializer,
 } from "../nn/index.js";
-import { infoNceWithQueue } from "./losses/contrastive.js";
+import { infoNceWithQueue } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { momentumOption, poolOption, temperatureOption } from "./options.js";
 import { type Represented, representation } from "./representation.js";

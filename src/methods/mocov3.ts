@@ -19,7 +19,7 @@ import {
   type VisionTransformerOptions,
 } from "../models/index.js";
 import { cosineSchedule, type ParameterSpec } from "../nn/index.js";
-import { infoNceInBatch } from "./losses/contrastive.js";
+import { infoNceInBatch } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { momentumOption, poolOption, temperatureOption } from "./options.js";
 import { type Represented, representation } from "./representation.js";

@@ -25,7 +25,7 @@ import {
 } from "../models/index.js";
 import type { ParameterSpec } from "../nn/index.js";
 import { scaleTheta, sequence, type Transformation, transformation } from "../transforms/index.js";
-import { meanSquaredError, varianceHinge, vicregTerms } from "./losses/vicreg.js";
+import { meanSquaredError, varianceHinge, vicregTerms } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { type Represented, representation, representationOptions } from "./representation.js";
 

@@ -17,7 +17,7 @@ import {
   type VisionTransformerConfig,
 } from "../models/index.js";
 import type { ParameterSpec } from "../nn/index.js";
-import { ntXent } from "./losses/contrastive.js";
+import { ntXent } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { temperatureOption } from "./options.js";
 import { type Represented, representation, representationOptions } from "./representation.js";

@@ -65,9 +65,7 @@ export interface DividedHead {
   readonly weight: Tensor;
   /** Whether the reserved channels are functions of the unit vectors, which are then needed for all patches. */
   readonly needsAllPatches: boolean;
-  /** The head's input: the loss's channels of the linear layer, or `x` itself. @param x `[…, D]` */
-  input(x: Tensor): Tensor;
-  /** Unit vectors. @param x `[…, D]` @returns `[…, bottleneck]` */
+  /** Unit vectors of the loss's channels of the linear layer, or of `x` itself. @param x `[…, D]` @returns `[…, bottleneck]` */
   bottleneck(x: Tensor): Tensor;
   /** The reserved channels. @param x `[…, D]` @param z Their unit vectors. @returns `[…, reserved]` */
   reserved(x: Tensor, z: Tensor): Tensor;
@@ -79,12 +77,10 @@ export function dividedHead({ projection, head }: SplitHead<Tensor>, reserved: n
   const bottleneck = (x: Tensor): Tensor => dinoBottleneck(head, x);
   if (projection) {
     const [own, others] = dividedLinear(projection, reserved);
-    const input = (x: Tensor): Tensor => linear(own, x);
     return {
       weight: all,
       needsAllPatches: false,
-      input,
-      bottleneck: (x) => bottleneck(input(x)),
+      bottleneck: (x) => bottleneck(linear(own, x)),
       reserved: (x) => linear(others, x),
     };
   }
@@ -92,7 +88,6 @@ export function dividedHead({ projection, head }: SplitHead<Tensor>, reserved: n
   return {
     weight: own,
     needsAllPatches: reserved > 0,
-    input: (x) => x,
     bottleneck,
     reserved: (_, z) => matmul(z, others, { transposeB: true }),
   };

@@ -16,7 +16,7 @@ import {
   type VisionTransformerConfig,
 } from "../models/index.js";
 import type { ParameterSpec } from "../nn/index.js";
-import { vicregTerms } from "./losses/vicreg.js";
+import { vicregTerms } from "./losses/index.js";
 import type { Method, MethodViews } from "./method.js";
 import { type Represented, representation, representationOptions } from "./representation.js";
 

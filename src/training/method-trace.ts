@@ -5,7 +5,7 @@ import type { Encoded, Method, Objective } from "../methods/index.js";
 import { treeLike } from "../nn/index.js";
 import { mapValues, unprefixed } from "../records.js";
 import { toUnitRange } from "../transforms/index.js";
-import { BUFFER, PARAMETER, TEACHER } from "./state.js";
+import { BUFFER, PARAMETER, TEACHER, trainedOnes } from "./state.js";
 import { drawName, scalarName, viewName } from "./step-inputs.js";
 
 type Tensors = Readonly<Record<string, Tensor>>;
@@ -24,8 +24,7 @@ export class MethodTrace {
 
   /** Parameters that are trained. */
   get trained(): Tensors {
-    const { frozen } = this.method;
-    return Object.fromEntries(Object.entries(this.parameters).filter(([name]) => !frozen?.test(name)));
+    return trainedOnes(this.method, this.parameters);
   }
 
   /** What both stages are given. */

@@ -6,7 +6,7 @@ import type { Method } from "../methods/index.js";
 import { mapValues, prefixed, unprefixed } from "../records.js";
 import { type Device, type HostValue, itemOf, type Program } from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
-import { stateTypes } from "./state.js";
+import { readTypes } from "./state.js";
 import { cropsOf, type StepSetting, stepInputs, stepInputTypes } from "./step-inputs.js";
 
 type Tensors = Readonly<Record<string, Tensor>>;
@@ -49,7 +49,7 @@ export class PictureMaker {
     if (!batch) return undefined;
     const types = {
       inputs: stepInputTypes(method, batch.indices.length),
-      state: Object.assign({}, ...Object.values(stateTypes(method))) as Record<string, TensorType>,
+      state: readTypes(method),
     };
     const encode = (inputs: Tensors, state: Tensors) => new MethodTrace(method, inputs, state).encode();
     const symbolic = (named: Readonly<Record<string, TensorType>>): Tensors =>

@@ -41,6 +41,12 @@ export function stateTypes(method: Method): StateTypes {
   };
 }
 
+/** The same in one record: what a step reads. */
+export function readTypes(method: Method): Record<string, TensorType> {
+  const { parameters, teacher, buffers } = stateTypes(method);
+  return { ...parameters, ...teacher, ...buffers };
+}
+
 /** Where a method's encoder that is evaluated and exported lies among its state, as a prefix of timm's names. */
 export function encoderPrefix({ evaluated }: Pick<Method, "evaluated">): string {
   return `${evaluated.weights === "teacher" ? TEACHER : PARAMETER}encoder.`;
@@ -58,15 +64,20 @@ export function teacherSpecs({ teacher }: Method): Record<string, ParameterSpec>
 
 /** The parameters that are ever trained, by name. */
 export function trainedSpecs(method: Method): Record<string, ParameterSpec> {
-  const { frozen } = method;
-  return Object.fromEntries(Object.entries(parameterSpecs(method)).filter(([name]) => !frozen?.test(name)));
+  return trainedOnes(method, parameterSpecs(method));
+}
+
+/** Those of the values, by parameter name, whose parameters are ever trained. */
+export function trainedOnes<T>(
+  { frozen }: Pick<Method, "frozen">,
+  values: Readonly<Record<string, T>>,
+): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !frozen?.test(name)));
 }
 
 /** The state that a checkpoint holds, by name. */
 export function savedTypes(method: Method, optimizer: Optimizer): Record<string, TensorType> {
-  const { parameters, teacher, buffers } = stateTypes(method);
-  const moments = prefixed(optimizer.state(trainedSpecs(method)), OPTIMIZER);
-  return { ...parameters, ...teacher, ...moments, ...buffers };
+  return { ...readTypes(method), ...prefixed(optimizer.state(trainedSpecs(method)), OPTIMIZER) };
 }
 
 /**

@@ -4,12 +4,10 @@ import { bytesPerElement, countFlops, peakActivationBytes, sizeOf, type TensorTy
 import { flattenTree } from "../nn/index.js";
 import { traceProgram } from "../runtime/index.js";
 import type { RunConfig } from "./config.js";
-import { MethodTrace } from "./method-trace.js";
-import { makeOptimizer, scaleRules } from "./optimization.js";
+import { updateOptions } from "./optimization.js";
 import { buildMethod } from "./run-plan.js";
-import { savedTypes, stateTypes, trainedSpecs } from "./state.js";
-import { gradientProgram } from "./step.js";
-import { stepInputTypes } from "./step-inputs.js";
+import { savedTypes, trainedSpecs } from "./state.js";
+import { featuresProgram, gradientProgram } from "./step.js";
 import { updateProgram } from "./update.js";
 
 export interface StepCost {
@@ -38,36 +36,25 @@ export interface StepCost {
  * @throws ConfigError when the method does not fit its encoder.
  */
 export function stepCost(config: RunConfig): StepCost {
-  const { batchSize, accumulate, optimizer: settings } = config;
+  const { batchSize, accumulate } = config;
   const { method, encoder } = buildMethod(config);
-  const optimizer = makeOptimizer(config);
   const microBatch = batchSize / accumulate;
   // A loss that couples samples is not defined for fewer than these.
   const traced = Math.max(microBatch, method.minimumBatch);
   const gradients = traceProgram(gradientProgram(method, traced)).graph;
-  const { clip } = settings;
-  const update = updateProgram(method, {
-    optimizer,
-    clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
-    rules: scaleRules(config, encoder.depth),
-    length: { totalSteps: 1, stepsPerEpoch: 1 },
-  });
+  const options = updateOptions(config, encoder.depth, { totalSteps: 1, stepsPerEpoch: 1 });
+  const update = updateProgram(method, options);
   const parts = batchSize / traced;
   let flops = parts * countFlops(gradients) + countFlops(traceProgram(update).graph);
   if (accumulate > 1) {
-    const features = traceProgram({
-      name: "features",
-      inputs: stepInputTypes(method, traced),
-      state: Object.assign({}, ...Object.values(stateTypes(method))) as Record<string, TensorType>,
-      trace: (inputs, state) => ({ outputs: new MethodTrace(method, inputs, state).encode().features }),
-    });
+    const features = traceProgram(featuresProgram(method, traced));
     flops += parts * countFlops(features.graph);
   }
   return {
     parameters: parameterCounts(method),
     flops,
     memory: {
-      state: bytesOf(savedTypes(method, optimizer)) + bytesOf(trainedSpecs(method)),
+      state: bytesOf(savedTypes(method, options.optimizer)) + bytesOf(trainedSpecs(method)),
       activations: (peakActivationBytes(gradients) * microBatch) / traced,
     },
     microBatch,

@@ -35,7 +35,7 @@ import {
   type ProgramDefinition,
 } from "../runtime/index.js";
 import { MethodTrace } from "./method-trace.js";
-import { GRADIENT, NEXT_BUFFER, stateTypes, trainedSpecs } from "./state.js";
+import { GRADIENT, NEXT_BUFFER, readTypes, trainedSpecs } from "./state.js";
 import { type StepInputs, stepInputTypes } from "./step-inputs.js";
 
 /** What came out of the gradient half of a step, before the update. */
@@ -139,7 +139,7 @@ export function gradientProgram(method: Method, batch: number): ProgramDefinitio
   return {
     name: "gradients",
     inputs: stepInputTypes(method, batch),
-    state: readState(method),
+    state: readTypes(method),
     trace: (inputs, state) => {
       const trace = new MethodTrace(method, inputs, state);
       const encoded = trace.encode();
@@ -161,6 +161,18 @@ export function gradientProgram(method: Method, batch: number): ProgramDefinitio
   };
 }
 
+/** The first stage under accumulation: what the objective needs of a micro-batch. */
+export function featuresProgram(method: Method, batch: number): ProgramDefinition {
+  return {
+    name: "features",
+    inputs: stepInputTypes(method, batch),
+    state: readTypes(method),
+    trace: (fed, state) => ({
+      outputs: prefixed(new MethodTrace(method, fed, state).encode().features, FEATURE),
+    }),
+  };
+}
+
 /** Gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup"). */
 async function compileAccumulating(
   device: Device,
@@ -168,16 +180,9 @@ async function compileAccumulating(
   batch: number,
   accumulate: number,
 ): Promise<AccumulatingPrograms> {
-  const read = readState(method);
+  const read = readTypes(method);
   const inputs = stepInputTypes(method, batch / accumulate);
-  const features = await device.compile({
-    name: "features",
-    inputs,
-    state: read,
-    trace: (fed, state) => ({
-      outputs: prefixed(new MethodTrace(method, fed, state).encode().features, FEATURE),
-    }),
-  });
+  const features = await device.compile(featuresProgram(method, batch / accumulate));
   const rows = mapValues(features.compiled.outputs, ({ dtype, shape }) => ({
     dtype,
     shape: [accumulate * (shape[0] as number), ...shape.slice(1)],
@@ -239,12 +244,6 @@ async function compileAccumulating(
     },
   });
   return { features, objective, backward };
-}
-
-/** What a step reads of the state. */
-function readState(method: Method): Record<string, TensorType> {
-  const { parameters, teacher, buffers } = stateTypes(method);
-  return { ...parameters, ...teacher, ...buffers };
 }
 
 /** The types of the gradients, by parameter name. */
