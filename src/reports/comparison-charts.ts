@@ -43,7 +43,8 @@ export function differenceDomain(all: readonly Difference[]): [number, number] {
   const low = Math.min(0, ...all.map((row) => row.low));
   const high = Math.max(0, ...all.map((row) => row.high));
   const margin = Math.max(1e-3, 0.15 * (high - low));
-  return [low - margin, high + 1.5 * margin];
+  // The figures stand at the right.
+  return [low - margin, high + 2.2 * margin];
 }
 
 export interface DifferenceChartOptions {

@@ -267,8 +267,11 @@ function curves(groups: readonly ComparedGroup[], protocol: string, base: Compar
   });
 }
 
-/** The tables for the terminal, one per protocol. */
+/** The R² tables for the terminal, one per protocol. */
 export function terminalComparison({ groups, protocols }: Comparison): string {
+  if (protocols.length === 0) {
+    return `${groups.map(({ label }) => label).join("\n")}\n\nno R²: \`inbetween evaluate transformations\` measures it`;
+  }
   return protocols
     .map((protocol) => {
       const rows = groups.map((group) => [

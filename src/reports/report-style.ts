@@ -36,7 +36,8 @@ figure { margin: 0; break-inside: avoid; min-width: 0; }
 figcaption { font-weight: 600; font-size: 14px; margin: 0 0 4px; overflow-wrap: anywhere; }
 .chart { background: #fff; }
 .chart svg { width: 100%; max-width: 480px; height: auto; display: block; }
-.wide .chart svg { max-width: 760px; }
+.wide { overflow-x: auto; }
+.wide .chart svg { min-width: 560px; max-width: 760px; }
 .charts + .scroll, .wide + .scroll { margin-top: 28px; }
 td small { display: block; color: #4a515c; font-size: 11px; white-space: normal; }
 .records { display: grid; gap: 20px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }

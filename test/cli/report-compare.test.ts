@@ -97,6 +97,19 @@ describe("evaluations of an encoder's folder", () => {
     expect(existsSync(at("replaced", "model.safetensors"))).toBe(true);
     expect(existsSync(at("replaced", "evaluations.jsonl"))).toBe(false);
   });
+
+  it("print their figures all the same where a record cannot be kept", async () => {
+    mkdirSync(at("sealed"));
+    for (const name of ["config.json", "model.safetensors"]) {
+      copyFileSync(at("encoders", "ours", name), at("sealed", name));
+    }
+    mkdirSync(at("sealed", "classifications.jsonl"));
+    const sealed = ["--encoder", at("sealed"), "--no-baseline"];
+    const { code, stdout, stderr } = await inbetween("evaluate", "knn", ...sealed, ...images(), "--json");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/warning: the record could not be kept in .*sealed: /);
+    expect(JSON.parse(stdout)).toMatchObject({ knn: { 10: expect.any(Number) } });
+  });
 });
 
 describe("report --compare", () => {
