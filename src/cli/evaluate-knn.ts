@@ -17,7 +17,7 @@ import {
   openTrainAndTest,
   warnOfData,
 } from "./classification.js";
-import { evaluationProgress } from "./evaluated.js";
+import { evaluationProgress, keepRecord } from "./evaluated.js";
 import { wholeNumber } from "./options.js";
 import { printResult } from "./output.js";
 
@@ -64,7 +64,10 @@ Examples:
         progress: evaluationProgress(encoder.label),
       });
       if (records.length === 0) warnOfData(train, test, record);
-      if (flags.run !== undefined) appendClassification(flags.run, record);
+      const { seed } = flags;
+      keepRecord(flags, encoder, (folder, origin) =>
+        appendClassification(folder, { ...record, seed, ...origin }),
+      );
       records.push(record);
     }
     const { accuracies } = records.at(-1) as KnnRecord;

@@ -27,7 +27,7 @@ import {
   openTrainAndTest,
   warnOfData,
 } from "./classification.js";
-import { evaluationProgress } from "./evaluated.js";
+import { evaluationProgress, keepRecord } from "./evaluated.js";
 import { positiveNumber, wholeNumber } from "./options.js";
 import { printResult, printWarning } from "./output.js";
 
@@ -109,7 +109,7 @@ Examples:
         progress: evaluationProgress(encoder.label),
       });
       if (records.length === 0) warnOfData(train, test, record);
-      if (flags.run !== undefined) appendClassification(flags.run, record);
+      keepRecord(flags, encoder, (folder, origin) => appendClassification(folder, { ...record, ...origin }));
       warnOfEdge(record);
       records.push(record);
     }

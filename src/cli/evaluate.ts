@@ -3,6 +3,7 @@
 import { type Command, Option } from "commander";
 import { openDataset } from "../data/index.js";
 import {
+  type Encoder,
   evaluateTransformations,
   type FeatureKind,
   type TransformationsRecord,
@@ -12,7 +13,7 @@ import { appendEvaluation, terminalR2Tables } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
 import { addEvaluateKnn } from "./evaluate-knn.js";
 import { addEvaluateLinear } from "./evaluate-linear.js";
-import { baselineOf, evaluationProgress, unseenSeed } from "./evaluated.js";
+import { baselineOf, evaluationProgress, keepRecord, unseenSeed } from "./evaluated.js";
 import { loadEncoderFrom } from "./load-encoder.js";
 import { addDeviceOptions, addJsonOption, addSplitOption, type DeviceFlags, wholeNumber } from "./options.js";
 import { printResult } from "./output.js";
@@ -86,6 +87,10 @@ Examples:
     });
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const records: TransformationsRecord[] = [];
+    const keep = (encoder: Encoder, made: readonly TransformationsRecord[]) =>
+      keepRecord(flags, encoder, (place, origin) => {
+        for (const record of made) appendEvaluation(place, { ...record, ...origin });
+      });
     for (const encoder of encoders) {
       const result = await evaluateTransformations({
         device,
@@ -99,9 +104,9 @@ Examples:
         ...(hidden === undefined ? {} : { hidden }),
         progress: evaluationProgress(encoder.label),
       });
+      keep(encoder, result.records);
       records.push(...result.records);
     }
-    if (run !== undefined) for (const record of records) appendEvaluation(run, record);
     const own = records.filter(({ encoder }) => encoder === chosen.label);
     printResult(flags.json, summaryOf(own, records), `\n${terminalR2Tables([...records])}`);
   });

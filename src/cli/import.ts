@@ -3,7 +3,6 @@
 import { type Command, Option } from "commander";
 import { positionInterpolations } from "../nn/index.js";
 import {
-  type Encoder,
   type FamilyName,
   type FeatureKind,
   familyNames,
@@ -12,6 +11,7 @@ import {
   type OnnxPrecision,
   saveEncoder,
 } from "../weights/index.js";
+import { architectureText } from "./load-encoder.js";
 import { addJsonOption, addOnnxOption, positiveNumber, wholeNumber } from "./options.js";
 import { printResult, printWarning } from "./output.js";
 
@@ -102,12 +102,6 @@ Then:
       text,
     );
   });
-}
-
-function architectureText({ config }: Encoder): string {
-  const { embedDim, depth, numHeads, patchSize, imageSize, registers } = config;
-  const tokens = registers > 0 ? `, ${registers} registers` : "";
-  return `ViT of ${depth} blocks, ${embedDim} features, ${numHeads} heads, patch ${patchSize} at ${imageSize} px${tokens}`;
 }
 
 /** What was done, in lines for stderr. */

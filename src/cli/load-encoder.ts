@@ -85,3 +85,10 @@ function untrainedEncoder(config: RunConfig): Encoder {
   const { encoder, method } = buildMethod(config);
   return randomEncoder(encoder, config.seed, method.evaluated.feature);
 }
+
+/** An architecture in words. */
+export function architectureText({ config }: Pick<Encoder, "config">): string {
+  const { embedDim, depth, numHeads, patchSize, imageSize, registers } = config;
+  const tokens = registers > 0 ? `, ${registers} registers` : "";
+  return `ViT of ${depth} blocks, ${embedDim} features, ${numHeads} heads, patch ${patchSize} at ${imageSize} px${tokens}`;
+}

@@ -30,6 +30,11 @@ const expected = new Set([
   "TorchFileError",
 ]);
 
+/** The command that was given, as it can be given again. */
+export function commandLine(): string {
+  return `inbetween ${process.argv.slice(2).join(" ")}`;
+}
+
 /** A command cannot do what it was asked; the message says what to do. */
 export class CommandError extends Error {
   override readonly name = "CommandError";

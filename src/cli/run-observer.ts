@@ -23,6 +23,7 @@ import {
   type RunObserver,
   type StepReport,
 } from "../training/index.js";
+import { commandLine } from "./output.js";
 import { createProbe, type Probe } from "./probe.js";
 import { version } from "./version.js";
 
@@ -47,7 +48,7 @@ export async function observeRun(
   const { config, method, dataset, device, folder, length, startStep } = context;
   const { totalSteps } = length;
   const file = join(folder.path, RUN_FILE);
-  const command = `inbetween ${process.argv.slice(2).join(" ")}`;
+  const command = commandLine();
   const now = new Date().toISOString();
   const begun =
     startStep > 0 && existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as RunInfo) : undefined;

@@ -1,46 +1,19 @@
-/** @file Charts of a comparison: the difference to a baseline (paper, Figures 3, 4, 7, 8), scores over a setting (6, 9). */
+/**
+ * @file Charts of a comparison: the difference to a baseline (paper, Figures 3, 4, 7, 8), methods side by side (5),
+ * scores over a setting (6, 9).
+ */
 
 import * as Plot from "@observablehq/plot";
-import { assignColors, drawChart, GRID, HALO, INK } from "./charts.js";
+import { assignColors, drawChart, GRID, HALO, INK, legend, PALETTE } from "./charts.js";
 import { type ComparedGroup, shortKey } from "./comparison.js";
-import { SCORES, type Score } from "./events.js";
+import type { Score } from "./events.js";
+import type { FigureTable, TableRow } from "./figure-table.js";
 import { formatNumber } from "./format.js";
 import type { Html } from "./html.js";
 import { SCORE_TITLES } from "./tables.js";
 
-/** R² of each task less the baseline's, one bar a task. `null` when one of them has no scores under the protocol. */
-export function differenceChart(
-  group: ComparedGroup,
-  baseline: ComparedGroup,
-  protocol: string,
-  color: string,
-  domain: readonly [number, number],
-): Html | null {
-  const rows = differences(group, baseline, protocol);
-  if (rows.length === 0) return null;
-  return drawChart(group.label, {
-    height: 46 + 34 * rows.length,
-    marginLeft: 92,
-    marginTop: 4,
-    x: {
-      label: `R² less that of ${baseline.label} →`,
-      labelAnchor: "right",
-      labelArrow: "none",
-      domain: [...domain],
-      ticks: 5,
-    },
-    y: { label: null, domain: rows.map(({ task }) => task), tickSize: 0 },
-    marks: [
-      Plot.gridX({ ...GRID, ticks: 5 }),
-      Plot.barX(rows, { x: "value", y: "task", fill: color, insetTop: 6, insetBottom: 6 }),
-      Plot.link(rows, { x1: "low", x2: "high", y: "task", stroke: INK, strokeWidth: 1.5 }),
-      Plot.ruleX([0], { stroke: INK }),
-      Plot.text(rows, { y: "task", frameAnchor: "right", textAnchor: "end", text: "text", dx: 12, ...HALO }),
-    ],
-  });
-}
-
-interface Difference {
+/** How far a figure of one row is from that of another in the same column. */
+export interface Difference {
   readonly task: string;
   readonly value: number;
   readonly low: number;
@@ -48,35 +21,133 @@ interface Difference {
   readonly text: string;
 }
 
-/** The deviation of a difference is that of independent figures. */
-function differences(group: ComparedGroup, baseline: ComparedGroup, protocol: string): Difference[] {
-  const [own, base] = [group.scores[protocol], baseline.scores[protocol]];
-  if (!own || !base) return [];
-  return SCORES.map((score) => {
-    const value = own[score].mean - base[score].mean;
-    const std = Math.hypot(own[score].std, base[score].std);
-    const sign = value > 0 ? "+" : "";
-    return {
-      task: SCORE_TITLES[score],
-      value,
-      low: value - std,
-      high: value + std,
-      text: `${sign}${formatNumber(value)}`,
-    };
-  }).filter(({ value }) => Number.isFinite(value));
+/** Of every column that both rows have. The deviation of a difference is that of independent figures. */
+export function differencesBetween(
+  { columns, unit }: FigureTable,
+  { figures }: TableRow,
+  base: TableRow,
+): Difference[] {
+  return [...columns].flatMap(([column, task]) => {
+    const [own, other] = [figures[column], base.figures[column]];
+    if (!own || !other || !Number.isFinite(own.value - other.value)) return [];
+    const value = own.value - other.value;
+    const std = Math.hypot(own.std, other.std);
+    const spread = Number.isFinite(std) ? std : 0;
+    const text = `${value > 0 ? "+" : ""}${formatNumber(value, unit === "%" ? 2 : 3)}`;
+    return [{ task, value, low: value - spread, high: value + spread, text }];
+  });
 }
 
-/** The axis that holds all differences to the baseline. */
-export function differenceDomain(
-  groups: readonly ComparedGroup[],
-  baseline: ComparedGroup,
-  protocol: string,
-): [number, number] {
-  const all = groups.flatMap((group) => differences(group, baseline, protocol));
+/** The axis that holds all differences. */
+export function differenceDomain(all: readonly Difference[]): [number, number] {
   const low = Math.min(0, ...all.map((row) => row.low));
   const high = Math.max(0, ...all.map((row) => row.high));
-  const margin = Math.max(0.02, 0.15 * (high - low));
-  return [low - margin, high + 1.5 * margin];
+  const margin = Math.max(1e-3, 0.15 * (high - low));
+  // The figures stand at the right.
+  return [low - margin, high + 2.2 * margin];
+}
+
+export interface DifferenceChartOptions {
+  readonly title: string;
+  /** Of the axis. */
+  readonly label: string;
+  readonly color: string;
+  readonly published: boolean;
+  readonly domain: readonly [number, number];
+}
+
+/** One bar a task; bars of published figures are hollow. */
+export function differenceChart(
+  rows: readonly Difference[],
+  { title, label, color, published, domain }: DifferenceChartOptions,
+): Html {
+  const longest = Math.max(...rows.map(({ task }) => task.length));
+  return drawChart(title, {
+    height: 46 + 34 * rows.length,
+    marginLeft: Math.max(92, 14 + 7.5 * longest),
+    marginTop: 4,
+    x: { label: `${label} →`, labelAnchor: "right", labelArrow: "none", domain: [...domain], ticks: 5 },
+    y: { label: null, domain: rows.map(({ task }) => task), tickSize: 0 },
+    marks: [
+      Plot.gridX({ ...GRID, ticks: 5 }),
+      Plot.barX(rows, {
+        x: "value",
+        y: "task",
+        ...(published ? { fill: "#ffffff", stroke: INK, strokeDasharray: "3 2" } : { fill: color }),
+        insetTop: 6,
+        insetBottom: 6,
+      }),
+      Plot.link(rows, { x1: "low", x2: "high", y: "task", stroke: INK, strokeWidth: 1.5 }),
+      Plot.ruleX([0], { stroke: INK }),
+      Plot.text(rows, { y: "task", frameAnchor: "right", textAnchor: "end", text: "text", dx: 12, ...HALO }),
+    ],
+  });
+}
+
+const TASK_COLORS = { rotation: PALETTE[0], color: PALETTE[1] } as const;
+/** Longest name beside a row of points. */
+const NAME_LENGTH = 34;
+
+/** R² of rotation and of colour, a line for each row of the tables (paper, Figure 5); published ones are hollow. */
+export function methodsChart(rows: readonly TableRow[]): Html {
+  const shown = rows.map((row, index) => ({ ...row, place: String(index) }));
+  const nameOf = new Map(
+    shown.map(({ label, place, published }) => {
+      const name = label.length > NAME_LENGTH ? `${label.slice(0, NAME_LENGTH - 1)}…` : label;
+      return [place, published ? `${name} *` : name];
+    }),
+  );
+  const points = shown.flatMap(({ place, published, figures }) =>
+    (["rotation", "color"] as const).flatMap((task) => {
+      const value = figures[task]?.value;
+      return value === undefined || !Number.isFinite(value)
+        ? []
+        : [{ place, published, value, color: TASK_COLORS[task] }];
+    }),
+  );
+  const lowest = Math.min(0, ...points.map(({ value }) => value));
+  const dots = { x: "value", y: "place", r: 5, strokeWidth: 2 } as const;
+  return drawChart("R² of rotation and colour", {
+    width: 680,
+    height: 50 + 22 * shown.length,
+    marginLeft: 236,
+    marginTop: 4,
+    x: {
+      label: "R² (1 is perfect, 0 is guessing the mean) →",
+      labelAnchor: "right",
+      labelArrow: "none",
+      domain: [lowest, 1],
+      inset: 8,
+      ticks: 5,
+    },
+    y: {
+      label: null,
+      domain: shown.map(({ place }) => place),
+      tickFormat: (place: string) => nameOf.get(place) ?? place,
+      tickSize: 0,
+      padding: 0.5,
+    },
+    marks: [
+      Plot.gridX({ ...GRID, ticks: 5 }),
+      Plot.gridY({ ...GRID }),
+      Plot.dot(
+        points.filter(({ published }) => published),
+        { ...dots, stroke: "color", fill: "#ffffff" },
+      ),
+      Plot.dot(
+        points.filter(({ published }) => !published),
+        { ...dots, stroke: "color", fill: "color" },
+      ),
+    ],
+  });
+}
+
+/** The colours of `methodsChart`. */
+export function methodsLegend(): Html {
+  return legend([
+    ["rotation", TASK_COLORS.rotation],
+    ["colour", TASK_COLORS.color],
+  ]);
 }
 
 /** A numeric setting of a method with at least two values: what curves can be drawn over. */

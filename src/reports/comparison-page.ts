@@ -1,56 +1,107 @@
-/** @file The page of a comparison: a table of all groups, bars against the baseline, scores over a setting. */
+/**
+ * @file The page of a comparison: the paper's tables with our rows beside the published ones, differences to a baseline,
+ * methods side by side, scores over a setting, and the record of every figure.
+ */
 
-import { mkdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { writeFileAtomic } from "../files.js";
-import { assignColors } from "./charts.js";
+import { resolve } from "node:path";
+import { assignColors, INK } from "./charts.js";
 import { type ComparedGroup, type Comparison, type Summary, shortKey } from "./comparison.js";
-import { differenceChart, differenceDomain, numericSetting, settingChart } from "./comparison-charts.js";
+import {
+  differenceChart,
+  differenceDomain,
+  differencesBetween,
+  methodsChart,
+  methodsLegend,
+  numericSetting,
+  settingChart,
+} from "./comparison-charts.js";
 import { SCORES } from "./events.js";
-import { formatMeanStd, formatMoment, MISSING } from "./format.js";
-import { Html, html } from "./html.js";
-import { REPORT_STYLE } from "./report-style.js";
+import type { FigureTable, TableFigure, TableRow } from "./figure-table.js";
+import { formatCount, formatMeanStd, formatMoment, MISSING } from "./format.js";
+import { type Html, html } from "./html.js";
+import { renderPage, writePage } from "./page.js";
+import { paperTables } from "./paper-tables.js";
+import { PUBLISHED_SOURCE } from "./published.js";
+import { recordSection } from "./record-section.js";
+import { section } from "./report-context.js";
+import { scaleStatements } from "./statements.js";
 import { protocolTitle, SCORE_TITLES, terminalTable } from "./tables.js";
 
 export interface ComparisonPageOptions {
-  /** Label of the group that differences are taken to; the first group when omitted. */
+  /** The group that differences are taken to, as `findGroup` finds it; the first group when omitted. */
   readonly baseline?: string;
 }
 
-/** @throws RangeError naming the groups when none has that label. */
-export function findGroup({ groups }: Comparison, label: string | undefined): ComparedGroup | undefined {
-  if (label === undefined) return groups[0];
-  const found = groups.find((group) => group.label === label || group.method === label);
+/**
+ * A group by its label, its method, or the folder or name of its only run or encoder; "random" too.
+ * @throws RangeError naming the groups when there is none.
+ */
+export function findGroup(
+  { groups, random }: Comparison,
+  wanted: string | undefined,
+): ComparedGroup | undefined {
+  if (wanted === undefined) return groups[0];
+  const all = [...groups, ...random];
+  const isIt = ({ label, method, runs }: ComparedGroup) => {
+    const [only] = runs;
+    const named = runs.length === 1 && only !== undefined && only.folder !== "random" ? only : undefined;
+    const folder = named && resolve(named.folder) === resolve(wanted);
+    return label === wanted || method === wanted || folder || named?.info.name === wanted;
+  };
+  const found = all.find(({ label }) => label === wanted) ?? all.find(isIt);
   if (found) return found;
   throw new RangeError(
-    `no group is named "${label}"; there are ${groups.map((group) => `"${group.label}"`).join(", ")}`,
+    `no group is named "${wanted}"; there are ${all.map((group) => `"${group.label}"`).join(", ")}`,
   );
 }
 
 /** The comparison as HTML text. */
 export function renderComparison(comparison: Comparison, { baseline }: ComparisonPageOptions = {}): string {
+  const { groups, protocols } = comparison;
   const base = findGroup(comparison, baseline);
-  const title = comparison.groups.map(({ label }) => label).join(" · ");
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="only light">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${new Html(REPORT_STYLE)}</style>
-</head>
-<body><main>
-<header><h1>Comparison of ${comparison.groups.length} settings</h1>
-<p class="lead">${comparison.groups.reduce((sum, { runs }) => sum + runs.length, 0)} runs, written ${formatMoment(new Date().toISOString())}.
-Figures are means ± standard deviations: over runs that differ by their seed where there are several, else over the probes on the one run, which says nothing of other seeds.</p>
-</header>
-${comparison.protocols.map((protocol) => protocolSection(comparison, protocol, base))}
-<footer><p>Written by inbetween. This file is complete in itself: it loads nothing.</p></footer>
-</main></body>
-</html>
-`.markup;
+  const { tables, measured } = paperTables(comparison);
+  const colors = assignColors(groups.map(({ label }) => label));
+  const draw = (ids: (id: string) => boolean) =>
+    tables.filter(({ id }) => ids(id)).map((table) => tableWithDifferences(table, base, colors));
+  const runs = groups.flatMap((group) => group.runs);
+  const encoders = runs.filter(({ isEncoder }) => isEncoder);
+  const counted = [counts(runs.length - encoders.length, "run"), counts(encoders.length, "encoder")].filter(
+    (text) => text !== "",
+  );
+  const settings = protocols.flatMap((protocol) => {
+    const drawn = curves(groups, protocol, base);
+    return drawn.length === 0 ? [] : [html`<h3>${protocolTitle(protocol)}</h3>${drawn}`];
+  });
+  const title = groups.map(({ label }) => label).join(" · ");
+  return renderPage(
+    title,
+    [
+      html`<header><h1>Comparison of ${counts(groups.length, "setting")}</h1>
+<p class="lead">${counted.join(" and ")}, written ${formatMoment(new Date().toISOString())}. Each figure of ours leads to its record.
+“±” is over runs that differ by their seed where there are several, else over the probes on the one run or encoder, which says nothing of other seeds.</p>
+<h2>Difference in scale</h2>${scaleOf(comparison).map((text) => html`<p>${text}</p>`)}
+<p>Published rows are set in grey italics and say “published”: <a href="${PUBLISHED_SOURCE.url}">arXiv 2503.18753</a> and its AAAI-26 version,
+digits as printed there. An empty cell is a figure that was not published, or not measured.</p></header>`,
+      section(
+        "What the features know of a transformation",
+        html`<p>How well a small network predicts the parameters of a transformation from the frozen features of an image and its
+transformed twin. R² = 1 is perfect, 0 is no better than always guessing the mean. Rotating with black fill leaves black corners that give the
+angle away even to a random encoder: read the paper's protocol beside the leak-free one.</p>`,
+        html`${draw((id) => id === "table-2" || id === "table-3")}`,
+        figureFive(tables),
+        html`${draw((id) => id.startsWith("leak-free-"))}`,
+      ),
+      section(
+        "Linear probing",
+        html`<p>Top-1 accuracy of a linear classifier on frozen features. Ours is of the setting that was best on held-out training images,
+which no test image has a say in; the record has the one that is best on the test images beside it. How the published settings were chosen is not said.</p>`,
+        html`${draw((id) => id === "table-4" || id === "table-6")}`,
+      ),
+      section("k-NN", ...draw((id) => id === "knn" || id === "online-knn")),
+      section("Scores over a setting", ...settings),
+      recordSection(measured),
+    ].filter((part): part is Html => part !== null),
+  );
 }
 
 /** Writes the page as a whole; returns its absolute path. */
@@ -59,11 +110,125 @@ export function writeComparison(
   file: string,
   options: ComparisonPageOptions = {},
 ): string {
-  const path = resolve(file);
-  const text = renderComparison(comparison, options);
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileAtomic(path, text);
-  return path;
+  return writePage(file, renderComparison(comparison, options));
+}
+
+/** "1 run", "2 runs"; nothing of nothing. */
+function counts(count: number, what: string): string {
+  if (count === 0) return "";
+  return `${formatCount(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function scaleOf({ groups }: Comparison): string[] {
+  const runs = groups.flatMap((group) => group.runs);
+  const encoders = runs.filter(({ isEncoder }) => isEncoder);
+  const named = encoders.map(({ folder, info }) => {
+    const steps = info.steps === undefined ? "" : `, ${counts(info.steps, "step")}`;
+    return `${info.method ?? info.name} (${folder}${steps})`;
+  });
+  const [paper = "", ...own] = scaleStatements(runs.filter(({ isEncoder }) => !isEncoder));
+  return [
+    paper,
+    "The published iBOT and DINOv2 rows are ViT-L/16 (303 million parameters) trained on ImageNet-1k for 250 and 100 epochs on 64 A100 GPUs.",
+    ...(named.length > 0
+      ? [`Of how these encoders were trained their folders tell no more than this: ${named.join("; ")}.`]
+      : []),
+    ...own,
+  ];
+}
+
+/** What fills a table that has no row of ours. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  "table-2": "inbetween evaluate transformations",
+  "table-3": "inbetween evaluate transformations",
+  "table-4": "inbetween evaluate linear",
+  "table-6": "inbetween evaluate linear",
+};
+
+function tableWithDifferences(
+  table: FigureTable,
+  base: ComparedGroup | undefined,
+  colors: ReadonlyMap<string, string>,
+): Html {
+  const command = COMMANDS[table.id];
+  const isEmpty = table.rows.every(({ published }) => published);
+  return html`${htmlTable(table)}${
+    isEmpty && command !== undefined
+      ? html`<p>Nothing of ours belongs into this table yet: <code>${command}</code> measures it${table.unit === "%" ? " on the data sets of its columns" : ""}.</p>`
+      : ""
+  }${differences(table, base, colors)}`;
+}
+
+function htmlTable({ id, title, columns, rows }: FigureTable): Html {
+  const keys = [...columns.keys()];
+  return html`<div class="scroll" id="${id}"><table class="r2"><caption>${title}</caption>
+<thead><tr><th scope="col">Method</th>${[...columns.values()].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    ({ label, detail, published, figures }) => html`
+<tr class="${published ? "published" : "measured"}"><th scope="row">${label}<small>${detail}</small></th>${keys.map(
+      (key) => html`<td>${figureHtml(figures[key])}</td>`,
+    )}</tr>`,
+  )}
+</tbody></table></div>`;
+}
+
+function figureHtml(figure: TableFigure | undefined): Html | string {
+  if (!figure) return "";
+  // On a narrow page a cell breaks before its deviation, never inside it.
+  const text = figure.text.replace("± ", "±\u00a0");
+  const shown = figure.from ? html`<a href="#${figure.from.id}">${text}</a>` : text;
+  return figure.note === undefined ? html`${shown}` : html`${shown}<small>${figure.note}</small>`;
+}
+
+/** Our rows less the baseline's that was measured in the same way, and published rows less those that they build upon. */
+function differences(
+  table: FigureTable,
+  base: ComparedGroup | undefined,
+  colors: ReadonlyMap<string, string>,
+): Html | string {
+  // Table 3's rows of ours are those of Table 2, and Table 6's those of Table 4.
+  const isRepeated = table.id === "table-3" || table.id === "table-6";
+  const pairs = table.rows.flatMap((row): { row: TableRow; other: TableRow }[] => {
+    if (row.published) {
+      const other = table.rows.find((each) => each.published && each.label === row.base);
+      return other ? [{ row, other }] : [];
+    }
+    if (isRepeated || !base || row.group === base || row.group?.method === "random") return [];
+    const other = table.rows.find(({ group, key }) => group === base && key === row.key);
+    return other ? [{ row, other }] : [];
+  });
+  const bars = pairs
+    .map(({ row, other }) => ({ row, other, rows: differencesBetween(table, row, other) }))
+    .filter(({ rows }) => rows.length > 0);
+  if (bars.length === 0) return "";
+  const domain = differenceDomain(bars.flatMap(({ rows }) => rows));
+  const charts = bars.map(({ row, other, rows }) =>
+    differenceChart(rows, {
+      title: row.published ? `Published: ${row.label}` : titleOf(row, table),
+      label: `${table.unit === "%" ? "points" : "R²"} less ${other.label}`,
+      color: colors.get(row.label) ?? INK,
+      published: row.published,
+      domain,
+    }),
+  );
+  const heading = base && bars.some(({ row }) => !row.published) ? ` to ${base.label}` : ", published";
+  return html`<h3>Difference${heading}</h3><div class="charts">${charts}</div>`;
+}
+
+/** Where a group has several rows, how this one was measured. */
+function titleOf({ label, group, key }: TableRow, { rows }: FigureTable): string {
+  return rows.filter((row) => row.group === group).length > 1 ? `${label}, ${key}` : label;
+}
+
+/** Rotation and colour of all methods. */
+function figureFive(tables: readonly FigureTable[]): Html | null {
+  const rows = ["table-3", "table-2"].flatMap((id) => tables.find((table) => table.id === id)?.rows ?? []);
+  const own = rows.filter(({ published }) => !published);
+  const shown = [...new Map(own.map((row) => [row.label + row.key, row])).values()];
+  return html`<h3>Rotation and colour across methods</h3>
+<p>As in the paper's Figure 5. Filled: ours. Hollow and marked *: published, at the paper's scale. The paper's points of DINO, MoCo, MAE and I-JEPA
+stand in its figure alone, without numbers, and are not here.</p>
+${methodsLegend()}<div class="wide">${methodsChart([...shown, ...rows.filter(({ published }) => published)])}</div>`;
 }
 
 function summaryText(summary: Summary | undefined, scale = 1, digits = 3): string {
@@ -86,37 +251,12 @@ function cellsOf(group: ComparedGroup, protocol: string): string[] {
 
 const HEAD = [...SCORES.map((score) => SCORE_TITLES[score]), "k-NN %"];
 
-function protocolSection(comparison: Comparison, protocol: string, base: ComparedGroup | undefined): Html {
-  const { groups } = comparison;
-  const colors = assignColors(groups.map(({ label }) => label));
-  const others = groups.filter((group) => group !== base);
-  const domain = base ? differenceDomain(others, base, protocol) : ([0, 0] as const);
-  const bars = others.flatMap((group) => {
-    const chart =
-      base && differenceChart(group, base, protocol, colors.get(group.label) ?? "#1c1f24", domain);
-    return chart ? [chart] : [];
-  });
-  return html`<section><h2>${protocolTitle(protocol as never)}</h2>
-<div class="scroll"><table class="r2"><caption>R², and k-NN accuracy at the end of pretraining</caption>
-<thead><tr><th scope="col">Setting</th>${HEAD.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-<tbody>${groups.map(
-    (group) => html`
-<tr class="measured"><th scope="row">${group.label}<small>${countText(group, protocol)}</small></th>${cellsOf(
-      group,
-      protocol,
-    ).map((text) => html`<td>${text.replace("± ", "±\u00a0")}</td>`)}</tr>`,
-  )}
-</tbody></table></div>
-${bars.length > 0 && base ? html`<h3>Difference to ${base.label}</h3><div class="charts">${bars}</div>` : ""}
-${curves(groups, protocol, base)}
-</section>`;
-}
-
 /** For each method with a numeric setting, every score over it. */
 function curves(groups: readonly ComparedGroup[], protocol: string, base: ComparedGroup | undefined): Html[] {
-  const methods = [...new Set(groups.map(({ method }) => method))];
+  const runs = groups.filter((group) => !group.runs.some(({ isEncoder }) => isEncoder));
+  const methods = [...new Set(runs.map(({ method }) => method))];
   return methods.flatMap((method) => {
-    const own = groups.filter((group) => group.method === method);
+    const own = runs.filter((group) => group.method === method);
     const key = numericSetting(own);
     if (key === undefined) return [];
     const references = base && base.method !== method ? [base] : [];
@@ -127,8 +267,11 @@ function curves(groups: readonly ComparedGroup[], protocol: string, base: Compar
   });
 }
 
-/** The tables for the terminal, one per protocol. */
+/** The R² tables for the terminal, one per protocol. */
 export function terminalComparison({ groups, protocols }: Comparison): string {
+  if (protocols.length === 0) {
+    return `${groups.map(({ label }) => label).join("\n")}\n\nno R²: \`inbetween evaluate transformations\` measures it`;
+  }
   return protocols
     .map((protocol) => {
       const rows = groups.map((group) => [

@@ -1,6 +1,16 @@
-/** @file Runs side by side: those that differ by their seed alone are one row, with mean and deviation over seeds. */
+/**
+ * @file Runs and encoders side by side: runs that differ by their seed alone are one row, with mean and deviation over
+ * seeds. An encoder, of whose pretraining nothing is there, is a row of its own.
+ */
 
-import { type EvaluationRecord, isRandomEncoder, type KnnResult, SCORES, type Score } from "./events.js";
+import {
+  type ClassificationRecord,
+  type EvaluationRecord,
+  isRandomEncoder,
+  type KnnResult,
+  SCORES,
+  type Score,
+} from "./events.js";
 import type { RunData } from "./read-run.js";
 import { protocolsOf } from "./tables.js";
 
@@ -13,7 +23,7 @@ export interface Summary {
   readonly over: "seeds" | "probes";
 }
 
-/** Runs with the same configuration but for the seed. */
+/** Runs with the same configuration but for the seed, or an encoder. */
 export interface ComparedGroup {
   /** The method, and the values that tell it from other groups of the method: `Ours(VICReg, all, se2), count=1`. */
   readonly label: string;
@@ -28,6 +38,8 @@ export interface ComparedGroup {
 
 export interface Comparison {
   readonly groups: readonly ComparedGroup[];
+  /** Of encoders with random weights: what they scored stands in their runs, their own scores are left out. */
+  readonly random: readonly ComparedGroup[];
   readonly protocols: readonly EvaluationRecord["protocol"][];
 }
 
@@ -38,7 +50,7 @@ const ignored = /^(name|description|seed|table|log)(\.|$)/;
 export function compareRuns(runs: readonly RunData[]): Comparison {
   const described = runs.map((run) => ({
     run,
-    values: { ...flattened(configOf(run)), ...conditionsOf(run) },
+    values: run.isEncoder ? { encoder: run.folder } : { ...flattened(configOf(run)), ...conditionsOf(run) },
   }));
   const byConfig = new Map<string, typeof described>();
   for (const entry of described) {
@@ -49,10 +61,13 @@ export function compareRuns(runs: readonly RunData[]): Comparison {
   const methodOf = ([first]: typeof described) => first?.run.info.method ?? first?.run.info.name ?? "run";
   const groups = kinds.map((members): ComparedGroup => {
     const method = methodOf(members);
+    const isEncoder = (kind: typeof described) => kind[0]?.run.isEncoder === true;
     const alike = kinds.filter((other) => methodOf(other) === method);
+    // A run is told from other runs by its settings, an encoder from all others by its folder.
+    const peers = isEncoder(members) ? alike : alike.filter((other) => !isEncoder(other));
     const settings = differing(
       members[0]?.values ?? {},
-      alike.map(([first]) => first?.values ?? {}),
+      peers.map(([first]) => first?.values ?? {}),
     );
     const named = Object.entries(settings).map(([key, value]) => `${shortKey(key)}=${shown(value)}`);
     const own = members.map(({ run }) => run);
@@ -68,7 +83,56 @@ export function compareRuns(runs: readonly RunData[]): Comparison {
       knn: knnOf(own),
     };
   });
-  return { groups, protocols: protocolsOf(runs.flatMap(({ evaluations }) => evaluations)) };
+  return {
+    groups,
+    random: randomGroups(runs),
+    protocols: protocolsOf(runs.flatMap(({ evaluations }) => evaluations)),
+  };
+}
+
+/**
+ * The random-initialised encoders that were measured beside others, a group for each architecture and a member for each seed:
+ * the same one stands in the folder of every encoder that it was measured beside.
+ */
+function randomGroups(runs: readonly RunData[]): ComparedGroup[] {
+  const byKind = new Map<string, RunData>();
+  const isRandom = ({ encoder }: { readonly encoder: string }) => isRandomEncoder(encoder);
+  const keyOf = (record: EvaluationRecord | ClassificationRecord) => {
+    return JSON.stringify([record.architecture ?? "", record.seed ?? 0]);
+  };
+  const memberOf = (record: EvaluationRecord | ClassificationRecord): RunData => {
+    const known = byKind.get(keyOf(record));
+    if (known) return known;
+    const member: RunData = {
+      folder: "random",
+      isEncoder: true,
+      info: { name: "random", method: "random" },
+      config: null,
+      metrics: [],
+      pictures: [],
+      evaluations: [],
+      classifications: [],
+    };
+    byKind.set(keyOf(record), member);
+    return member;
+  };
+  for (const run of runs) {
+    for (const record of run.evaluations.filter(isRandom)) memberOf(record).evaluations.push(record);
+    for (const record of run.classifications.filter(isRandom)) memberOf(record).classifications.push(record);
+  }
+  const architectures = new Map<string, RunData[]>();
+  for (const [key, member] of byKind) {
+    const [architecture] = JSON.parse(key) as [string, number];
+    architectures.set(architecture, [...(architectures.get(architecture) ?? []), member]);
+  }
+  return [...architectures].map(([architecture, members]) => ({
+    label: architectures.size === 1 || architecture === "" ? "random" : `random, ${architecture}`,
+    method: "random",
+    settings: {},
+    runs: members,
+    scores: {},
+    knn: undefined,
+  }));
 }
 
 /** The configuration itself, which a run folder keeps beside its recipe's name. */
@@ -145,7 +209,7 @@ function knnOf(runs: readonly RunData[]): Summary | undefined {
 }
 
 /** Mean and sample standard deviation. */
-function overSeeds(values: readonly number[]): Summary {
+export function overSeeds(values: readonly number[]): Summary {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const std = values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0;

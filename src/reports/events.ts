@@ -91,8 +91,18 @@ export interface ScatterSeries {
   predicted: number[];
 }
 
+/** How a kept record came to be: what the evaluations themselves cannot know. */
+export interface RecordOrigin {
+  /** Of the encoder, in words: "ViT 192x12/4, 32 px". */
+  architecture?: string;
+  /** The command that was given. */
+  command?: string;
+  /** ISO 8601 moment the record was written. */
+  writtenAt?: string;
+}
+
 /** One evaluation of one encoder under one protocol: one line of `evaluations.jsonl`. */
-export interface EvaluationRecord {
+export interface EvaluationRecord extends RecordOrigin {
   /** "paper-zero-fill" is the paper's; every other one starts with "leak-free-". */
   protocol: "paper-zero-fill" | `leak-free-${string}`;
   /** Name of the run or encoder folder that was evaluated. */
@@ -104,6 +114,7 @@ export interface EvaluationRecord {
   seed: number;
   /** Where the images came from. */
   data: string;
+  dataFingerprint?: string;
   /** Pairs used to fit, to stop early, and to report. */
   split: { train: number; validation: number; test: number };
   /** Probes trained on the same checkpoint. */
@@ -112,6 +123,8 @@ export interface EvaluationRecord {
   r2: Record<Score, TaskScore>;
   scatter?: ScatterSeries[];
   knn?: KnnResult;
+  /** Settings of the probe by name. */
+  probe?: object;
 }
 
 /** A data set that an encoder was evaluated on. */
@@ -122,9 +135,8 @@ export interface EvaluatedData {
   images: number;
 }
 
-/** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
-export interface ClassificationRecord {
-  kind: "linear" | "knn";
+/** What the records of linear probes and of k-NN classifications share. */
+interface ClassificationBase extends RecordOrigin {
   /** Name of the run or encoder folder that was evaluated. */
   name: string;
   /** Label in tables. */
@@ -132,7 +144,55 @@ export interface ClassificationRecord {
   classes: number;
   train: EvaluatedData;
   test: EvaluatedData;
+  /** Test images that are training images too. */
+  overlap?: { count: number };
+  /** Sides in pixels of the evaluation's crop and of what it is cut from. */
+  imageSize?: number;
+  resize?: number;
 }
+
+/** One setting of a linear probe's sweep. Accuracies are shares in [0, 1]. */
+export interface ProbedSetting {
+  features: string;
+  learningRate: number;
+  weightDecay: number;
+  test: { top1: number; top5?: number; perClass: number };
+}
+
+export interface LinearProbeRecord extends ClassificationBase {
+  kind: "linear";
+  protocol: string;
+  seed: number;
+  /** Crops of each training image. */
+  views: number;
+  optimizer: string;
+  batchSize: number;
+  steps: number;
+  epochs: number;
+  standardize: boolean;
+  /** Training images on which the setting was chosen. */
+  holdOut: { share: number; images: number; refit: boolean };
+  seconds: { features: number; training: number };
+  /** The setting that was best on the held-out training images; absent when none were held out. */
+  chosen?: ProbedSetting;
+  /** The setting that is best on the test images themselves: too good by the choice. */
+  bestOnTest: ProbedSetting;
+  settings: readonly object[];
+}
+
+export interface KnnClassificationRecord extends ClassificationBase {
+  kind: "knn";
+  /** Of a random encoder's weights: nothing else is drawn. */
+  seed?: number;
+  features: string;
+  temperature: number;
+  seconds: number;
+  /** One for each k. */
+  accuracies: KnnResult[];
+}
+
+/** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
+export type ClassificationRecord = LinearProbeRecord | KnnClassificationRecord;
 
 /** What ran, where: `run.json`. Everything but the name may be missing; the report shows what is there. */
 export interface RunInfo {

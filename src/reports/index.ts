@@ -12,10 +12,27 @@ export {
 } from "./comparison-page.js";
 export * from "./embedding-map.js";
 export * from "./events.js";
+export type { FigureTable, TableFigure, TableRow } from "./figure-table.js";
 export * from "./format.js";
+export { type PaperTables, paperTables } from "./paper-tables.js";
 export { Progress, type ProgressOptions, type ProgressState } from "./progress.js";
-export { PUBLISHED_ROWS, PUBLISHED_SCALE, PUBLISHED_SOURCE, type PublishedRow } from "./published.js";
-export { CONFIG_FILE, type Picture, RUN_FILE, type RunData, readRun } from "./read-run.js";
+export {
+  BENCHMARKS,
+  PUBLISHED_ACCURACIES,
+  PUBLISHED_ROWS,
+  PUBLISHED_SCALE,
+  PUBLISHED_SOURCE,
+  type PublishedAccuracies,
+  type PublishedRow,
+} from "./published.js";
+export {
+  CONFIG_FILE,
+  type Picture,
+  RUN_FILE,
+  type RunData,
+  readEncoderRecords,
+  readRun,
+} from "./read-run.js";
 export { type ReportInput, renderReport, writeReport } from "./report.js";
 export * from "./run-log.js";
 export { r2Tables, terminalR2Tables, terminalTable } from "./tables.js";

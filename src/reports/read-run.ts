@@ -2,8 +2,8 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join, relative, resolve, sep } from "node:path";
-import type { EvaluationRecord, MetricsRow, PictureEvent, RunInfo } from "./events.js";
-import { METRICS_FILE, readEvaluations, readMetrics, readPictures } from "./run-log.js";
+import type { ClassificationRecord, EvaluationRecord, MetricsRow, PictureEvent, RunInfo } from "./events.js";
+import { METRICS_FILE, readClassifications, readEvaluations, readMetrics, readPictures } from "./run-log.js";
 
 export const RUN_FILE = "run.json";
 export const CONFIG_FILE = "config.json";
@@ -13,14 +13,19 @@ export interface Picture extends PictureEvent {
   bytes: Uint8Array | null;
 }
 
-/** Everything the report knows about one run. */
+/** Everything the report knows about one run, or about an encoder without its run. */
 export interface RunData {
+  /** As it was named. */
+  folder: string;
+  /** True of an exported or imported encoder: it has evaluations, but nothing of its pretraining. */
+  isEncoder?: boolean;
   info: RunInfo;
   /** The resolved configuration, shown as it is; `null` when there is none. */
   config: unknown;
   metrics: MetricsRow[];
   pictures: Picture[];
   evaluations: EvaluationRecord[];
+  classifications: ClassificationRecord[];
 }
 
 /** Steps shown of each picture series: enough to see it change, few enough to look at. */
@@ -77,10 +82,30 @@ export function readRun(folder: string): RunData {
   }
   const info = readJson(join(absolute, RUN_FILE)) as RunInfo | null;
   return {
+    folder,
     info: { ...info, name: info?.name ?? basename(absolute) },
     config: readJson(join(absolute, CONFIG_FILE)),
     metrics: readMetrics(absolute),
     pictures: selectPictures(readPictures(absolute)).map((event) => readPicture(absolute, event)),
     evaluations: readEvaluations(absolute),
+    classifications: readClassifications(absolute),
+  };
+}
+
+/**
+ * The evaluations in an encoder's folder. @param info What is known of the encoder; its name is the folder's.
+ * @throws Error when a file of records is damaged (the message names it).
+ */
+export function readEncoderRecords(folder: string, info: Omit<RunInfo, "name">): RunData {
+  const absolute = resolve(folder);
+  return {
+    folder,
+    isEncoder: true,
+    info: { ...info, name: basename(absolute) },
+    config: null,
+    metrics: [],
+    pictures: [],
+    evaluations: readEvaluations(absolute),
+    classifications: readClassifications(absolute),
   };
 }

@@ -36,6 +36,15 @@ figure { margin: 0; break-inside: avoid; min-width: 0; }
 figcaption { font-weight: 600; font-size: 14px; margin: 0 0 4px; overflow-wrap: anywhere; }
 .chart { background: #fff; }
 .chart svg { width: 100%; max-width: 480px; height: auto; display: block; }
+.wide { overflow-x: auto; }
+.wide .chart svg { min-width: 560px; max-width: 760px; }
+.charts + .scroll, .wide + .scroll { margin-top: 28px; }
+td small { display: block; color: #4a515c; font-size: 11px; white-space: normal; }
+.records { display: grid; gap: 20px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+.record { min-width: 0; }
+.record h3 { margin-top: 0; }
+.record .facts + .facts { margin-top: 14px; }
+.record:target { outline: 2px solid #005a91; outline-offset: 8px; border-radius: 2px; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 0; margin: 0 0 12px; font-size: 14px; }
 .swatch { display: inline-block; width: 20px; height: 4px; border-radius: 2px; margin-right: 7px; vertical-align: middle; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .pictures { display: grid; gap: 16px 24px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 500px), 1fr)); align-items: start; }

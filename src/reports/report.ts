@@ -1,13 +1,11 @@
 /** @file The report: one self-contained HTML file (no script, no network) for one run or several compared. */
 
-import { mkdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { writeFileAtomic } from "../files.js";
 import { barsSection, curvesSection, healthSection, scatterSection } from "./chart-sections.js";
 import { assignColors } from "./charts.js";
 import type { EvaluationRecord } from "./events.js";
 import { formatMoment } from "./format.js";
-import { Html, html } from "./html.js";
+import { type Html, html } from "./html.js";
+import { renderPage, writePage } from "./page.js";
 import { type RunData, readRun } from "./read-run.js";
 import type { ReportContext } from "./report-context.js";
 import {
@@ -17,7 +15,6 @@ import {
   pictureSections,
   runFacts,
 } from "./report-sections.js";
-import { REPORT_STYLE } from "./report-style.js";
 import { runLabels } from "./statements.js";
 import { distinctEvaluations, orderEvaluations } from "./tables.js";
 
@@ -44,18 +41,9 @@ export function renderReport(input: ReportInput): string {
   });
   const context: ReportContext = { runs, evaluations, colors };
   const title = input.title ?? (labels.length > 0 ? labels.join(" · ") : "Evaluation of encoders");
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="only light">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${new Html(REPORT_STYLE)}</style>
-</head>
-<body><main>
-<header><h1>${title}</h1>
+  return renderPage(
+    title,
+    html`<header><h1>${title}</h1>
 <p class="lead">${runs.length > 1 ? `${runs.length} pretraining runs compared` : "Pretraining run"}, report written ${formatMoment(input.generatedAt ?? new Date().toISOString())}</p>
 <div class="runs">${runs.map(({ run, label }) => html`<div><h3>${label}</h3>${runFacts(run, label)}</div>`)}</div>
 </header>
@@ -68,17 +56,12 @@ ${[
   scatterSection(context),
   healthSection(context),
   configSection(context),
-].filter((part): part is Html => part !== null)}
-<footer><p>Written by inbetween. This file is complete in itself: it loads nothing.</p></footer>
-</main></body>
-</html>
-`;
-  return page.markup;
+].filter((part): part is Html => part !== null)}`,
+  );
 }
 
 /**
- * Writes the report of one run folder, of several compared, or of data already in memory. The file appears as a
- * whole (written aside, flushed, renamed), so a failure leaves an earlier report as it was.
+ * Writes the report of one run folder, of several compared, or of data already in memory, as a whole (`writePage`).
  *
  * @returns the absolute path of the report.
  * @throws Error when a folder is no run or holds a damaged file, or when the output cannot be written.
@@ -90,9 +73,5 @@ export function writeReport(source: string | readonly string[] | ReportInput, ou
       : "runs" in source
         ? source
         : { runs: source.map((folder) => readRun(folder)) };
-  const path = resolve(outFile);
-  const text = renderReport(input);
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileAtomic(path, text);
-  return path;
+  return writePage(outFile, renderReport(input));
 }

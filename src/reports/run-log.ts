@@ -63,7 +63,7 @@ export function appendEvaluation(folder: string, record: EvaluationRecord): void
   appendRecord(folder, EVALUATIONS_FILE, record);
 }
 
-/** Adds one linear probe or k-NN classification to a run's folder. */
+/** Adds one linear probe or k-NN classification to a folder, as `appendEvaluation` does. */
 export function appendClassification(folder: string, record: ClassificationRecord): void {
   appendRecord(folder, CLASSIFICATIONS_FILE, record);
 }
@@ -91,4 +91,8 @@ export function readPictures(folder: string): PictureEvent[] {
 export function readEvaluations(folder: string): EvaluationRecord[] {
   const rows = readJsonLines(join(folder, EVALUATIONS_FILE)) as EvaluationRecord[];
   return rows.map((row) => ({ ...row, r2: reviveNumbers(row.r2) }));
+}
+
+export function readClassifications(folder: string): ClassificationRecord[] {
+  return readJsonLines(join(folder, CLASSIFICATIONS_FILE)) as ClassificationRecord[];
 }

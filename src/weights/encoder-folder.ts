@@ -8,7 +8,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { AtomicFile, explainError, syncFolder, systemErrorCode, TEMPORARY_SUFFIX } from "../files.js";
 import { checkEncoder, type Encoder, EncoderError } from "./encoder.js";
-import { encoderConfigJson, parseEncoderConfig } from "./encoder-config.js";
+import { type EncoderDescription, encoderConfigJson, parseEncoderConfig } from "./encoder-config.js";
 import { fromHuggingFace, huggingFacePreprocessor, toHuggingFace } from "./huggingface.js";
 import { modelCard } from "./model-card.js";
 import { encoderOnnxFiles, ONNX_PRECISIONS, type OnnxPrecision } from "./onnx-export.js";
@@ -20,8 +20,10 @@ const WEIGHTS = "model.safetensors";
 const PREPROCESSOR = "preprocessor_config.json";
 const CARD = "README.md";
 const ONNX = "onnx";
-/** Everything that `saveEncoder` writes: a folder with anything else is not replaced. */
-const known: ReadonlySet<string> = new Set([CONFIG, WEIGHTS, PREPROCESSOR, CARD, ONNX]);
+/** What evaluations of an encoder leave beside it: of its weights alone, so that they go when it is replaced. */
+const RECORDS = ["evaluations.jsonl", "classifications.jsonl"];
+/** Everything that `saveEncoder` writes, and what may lie beside it: a folder with anything else is not replaced. */
+const known: ReadonlySet<string> = new Set([CONFIG, WEIGHTS, PREPROCESSOR, CARD, ONNX, ...RECORDS]);
 
 /**
  * The models' names by precision, as transformers.js looks for them: `int8` is what it calls by this name, and by
@@ -182,10 +184,15 @@ async function moveInto(temporary: string, target: string, isTaken: boolean): Pr
  * @throws SafetensorsError when its weights are damaged.
  */
 export async function loadEncoder(folder: string): Promise<Encoder> {
-  const path = join(folder, CONFIG);
-  const description = parseEncoderConfig(path, await readConfig(folder, path));
+  const description = await describeEncoder(folder);
   await using file = await openSafetensors(join(folder, WEIGHTS));
   return { ...description, weights: await fromHuggingFace(description.config, file) };
+}
+
+/** The same without the weights, which are not read. @throws EncoderError as `loadEncoder` does. */
+export async function describeEncoder(folder: string): Promise<EncoderDescription> {
+  const path = join(folder, CONFIG);
+  return parseEncoderConfig(path, await readConfig(folder, path));
 }
 
 async function readConfig(folder: string, path: string): Promise<string> {

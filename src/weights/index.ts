@@ -1,7 +1,14 @@
 /** @file Public API of weights/: tensors in files, encoders in folders. */
 
 export { type Encoder, EncoderError, type EncoderOrigin, type FeatureKind } from "./encoder.js";
-export { loadEncoder, type SavedEncoder, type SaveEncoderOptions, saveEncoder } from "./encoder-folder.js";
+export type { EncoderDescription } from "./encoder-config.js";
+export {
+  describeEncoder,
+  loadEncoder,
+  type SavedEncoder,
+  type SaveEncoderOptions,
+  saveEncoder,
+} from "./encoder-folder.js";
 export { type FamilyName, familyNames } from "./families/index.js";
 export {
   checkFeatureEnding,

@@ -69,20 +69,26 @@ describe("the page", () => {
   const document = parseHTML(renderComparison(comparison)).document;
   const text = document.body.textContent ?? "";
 
-  it("has one table row per setting and says what each is over", () => {
-    const rows = [...document.querySelectorAll("table.r2 tbody tr")];
+  it("has one table row per setting, after the random encoder's, and says what each is over", () => {
+    const rows = [...document.querySelectorAll("#table-2 tr.measured")];
     expect(rows.map((row) => row.querySelector("small")?.textContent)).toEqual([
-      "2 runs",
-      "2 runs",
-      "1 run, 3 probes",
+      "mean features on synthetic, seed 0, 3 probes",
+      "mean features on synthetic, 2 seeds",
+      "mean features on synthetic, 2 seeds",
+      "mean features on synthetic, seed 0, 3 probes",
     ]);
-    expect(rows[0]?.querySelector("td")?.textContent).toBe("0.150 ±\u00a00.071");
-    expect([...(rows[0]?.querySelectorAll("td") ?? [])].at(-1)?.textContent).toBe("35.0 ±\u00a07.1");
+    expect(rows[1]?.querySelector("td")?.textContent).toBe("0.150 ±\u00a00.071");
+    const online = [...document.querySelectorAll("#online-knn tr.measured")];
+    expect(online[0]?.querySelector("td")?.textContent).toBe("35.00 ±\u00a07.07");
   });
 
   it("draws differences to the baseline and scores over the numeric setting", () => {
     const captions = [...document.querySelectorAll("figcaption")].map(({ textContent }) => textContent);
-    expect(captions).toEqual([
+    expect(captions.filter((caption) => !caption?.startsWith("Published"))).toEqual([
+      `${OURS}, lambda=1`,
+      `${OURS}, lambda=10`,
+      "R² of rotation and colour",
+      // k-NN at the end of pretraining.
       `${OURS}, lambda=1`,
       `${OURS}, lambda=10`,
       "Rotation",

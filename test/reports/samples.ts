@@ -1,6 +1,13 @@
 /** @file Small made-up rows for the tests of reports/. */
 
-import type { EvaluationRecord, MetricsRow, RunData, Score } from "#src/reports/index.js";
+import type {
+  EvaluationRecord,
+  KnnClassificationRecord,
+  LinearProbeRecord,
+  MetricsRow,
+  RunData,
+  Score,
+} from "#src/reports/index.js";
 
 export function metricsRow(step: number, changes: Partial<MetricsRow> = {}): MetricsRow {
   return {
@@ -47,11 +54,69 @@ export function evaluation(
 
 export function runData(method: string, changes: Partial<RunData> = {}): RunData {
   return {
+    folder: method.toLowerCase(),
     info: { name: method.toLowerCase(), method, seed: 0, batchSize: 64, steps: 20, imageSize: 32 },
     config: { recipe: "quick-start" },
     metrics: Array.from({ length: 20 }, (_, index) => metricsRow(index + 1)),
     pictures: [],
     evaluations: [],
+    classifications: [],
     ...changes,
+  };
+}
+
+/** A linear probe whose chosen setting has this top-1; the best on the test images has 0.01 more. */
+export function linearProbe(
+  encoder: string,
+  test: string,
+  top1: number,
+  data: { images?: number; fingerprint?: string } = {},
+): LinearProbeRecord {
+  const setting = (value: number) => ({
+    features: "cls",
+    learningRate: 1e-3,
+    weightDecay: 0,
+    test: { top1: value, perClass: value },
+  });
+  const official = { "cifar-100/test": 10_000, "imagenet-1k/val": 50_000 }[test] ?? 10;
+  return {
+    kind: "linear",
+    protocol: "paper",
+    name: encoder,
+    encoder,
+    seed: 0,
+    classes: 100,
+    train: { name: "train", fingerprint: "f", images: 50 },
+    test: { name: test, fingerprint: "0123456789", images: official, ...data },
+    views: 1,
+    optimizer: "adamw",
+    batchSize: 32,
+    steps: 100,
+    epochs: 10,
+    standardize: false,
+    holdOut: { share: 0.1, images: 5, refit: true },
+    seconds: { features: 1, training: 2 },
+    chosen: setting(top1),
+    bestOnTest: setting(top1 + 0.01),
+    settings: [],
+  };
+}
+
+/** @param accuracies By the number of neighbours. */
+export function knnClassification(
+  encoder: string,
+  accuracies: Readonly<Record<number, number>>,
+): KnnClassificationRecord {
+  return {
+    kind: "knn",
+    name: encoder,
+    encoder,
+    features: "mean",
+    classes: 10,
+    train: { name: "train", fingerprint: "f", images: 50 },
+    test: { name: "photos", fingerprint: "0123456789", images: 10 },
+    temperature: 0.07,
+    seconds: 3,
+    accuracies: Object.entries(accuracies).map(([k, accuracy]) => ({ k: Number(k), accuracy, classes: 10 })),
   };
 }

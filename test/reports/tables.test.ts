@@ -73,7 +73,7 @@ describe("r2Tables", () => {
       color: "0.9231",
       blur: "0.9689",
       translation: "0.9801",
-      mean: "–",
+      mean: "0.968",
     });
     expect(published?.detail).toMatch(/^published: ViT-S\/16, ImageNet, 800 epochs$/);
   });

@@ -1,0 +1,228 @@
+/** @file The accuracy tables of a comparison: our rows as their records give them, the paper's Tables 4 and 6 as printed. */
+
+import { type ComparedGroup, overSeeds } from "./comparison.js";
+import type {
+  ClassificationRecord,
+  KnnClassificationRecord,
+  KnnResult,
+  LinearProbeRecord,
+} from "./events.js";
+import {
+  type FigureTable,
+  paperTitle,
+  printed,
+  type TableFigure,
+  type TableRow,
+  titles,
+} from "./figure-table.js";
+import { formatCount, formatMeanStd } from "./format.js";
+import {
+  benchmarkOf,
+  isKnn,
+  isLinear,
+  type Measured,
+  type MeasuredRow,
+  measuredRows,
+  type NextId,
+  testedOn,
+} from "./measured.js";
+import {
+  BENCHMARKS,
+  type Benchmark,
+  PUBLISHED_ACCURACIES,
+  type PublishedAccuracies,
+  publishedDetail,
+} from "./published.js";
+
+/** Our rows of linear probes: one for each group and way of probing. */
+export function linearRows(
+  groups: readonly ComparedGroup[],
+  nextId: NextId,
+): MeasuredRow<LinearProbeRecord>[] {
+  return measuredRows(
+    groups,
+    ({ classifications }) => classifications.filter(isLinear),
+    (record) => ({ row: linearKey(record), column: testedOn(record) }),
+    nextId,
+  );
+}
+
+/** Our rows of k-NN classifications: one for each group and kind of features. */
+export function knnRows(
+  groups: readonly ComparedGroup[],
+  nextId: NextId,
+): MeasuredRow<KnnClassificationRecord>[] {
+  return measuredRows(
+    groups,
+    ({ classifications }) => classifications.filter(isKnn),
+    (record) => ({ row: `${record.features} features`, column: testedOn(record) }),
+    nextId,
+  );
+}
+
+function linearKey({ protocol, views, standardize }: LinearProbeRecord): string {
+  const crops = views === 1 ? "" : `, ${views} crops`;
+  return `protocol ${protocol}${crops}${standardize ? ", standardized" : ""}`;
+}
+
+/** Top-1 of the setting chosen on held-out images; of the best on the test images where none was chosen. */
+function linearFigure(from: Measured<LinearProbeRecord>): TableFigure {
+  const notes = from.records.flatMap((record) => [
+    ...(record.chosen ? [] : ["setting chosen on the test images"]),
+    ...partNote(record),
+  ]);
+  return accuracyFigure(
+    from,
+    from.records.map(({ chosen, bestOnTest }) => (chosen ?? bestOnTest).test.top1),
+    notes,
+  );
+}
+
+function accuracyFigure(from: Measured, shares: readonly number[], notes: readonly string[]): TableFigure {
+  const { mean, std, count } = overSeeds(shares.map((share) => 100 * share));
+  return {
+    value: mean,
+    std,
+    text: formatMeanStd(mean, std, count, 2),
+    ...(notes.length > 0 ? { note: [...new Set(notes)].join("; ") } : {}),
+    from,
+  };
+}
+
+/** Says so when not all of a data set's test images were seen. */
+function partNote(record: ClassificationRecord): string[] {
+  const benchmark = benchmarkOf(record);
+  const expected = benchmark && BENCHMARKS[benchmark].testImages;
+  const { images } = record.test;
+  return expected === undefined || images === expected
+    ? []
+    : [`${formatCount(images)} of ${formatCount(expected)} test images`];
+}
+
+function classificationRow<R extends ClassificationRecord>(
+  { group, key, on }: MeasuredRow<R>,
+  figure: (from: Measured<R>) => TableFigure,
+  columns?: readonly string[],
+): TableRow {
+  const shown = [...on].filter(([column]) => columns?.includes(column) ?? true);
+  const most = Math.max(0, ...shown.map(([, { records }]) => records.length));
+  const seeds = most > 1 ? `, ${most} seeds` : "";
+  return {
+    label: group.label,
+    detail: `${key}${seeds}`,
+    published: false,
+    group,
+    key,
+    figures: Object.fromEntries(shown.map(([column, from]) => [column, figure(from)])),
+  };
+}
+
+function publishedAccuracies(number: 4 | 6): TableRow[] {
+  const row = (published: PublishedAccuracies): TableRow => ({
+    label: published.encoder,
+    detail: publishedDetail(published),
+    published: true,
+    key: "published",
+    ...(published.base === undefined ? {} : { base: published.base }),
+    figures: Object.fromEntries(
+      Object.entries(published.accuracy).map(([name, text]) => [name, printed(text)]),
+    ),
+  });
+  return PUBLISHED_ACCURACIES.filter(({ table }) => table === number).map(row);
+}
+
+/** The paper's Table 4: its data sets, then whatever else was tested on. */
+export function accuracies(rows: readonly MeasuredRow<LinearProbeRecord>[]): FigureTable {
+  return {
+    id: "table-4",
+    title: paperTitle(4, "linear probing, top-1 accuracy in %"),
+    unit: "%",
+    columns: new Map([...benchmarkTitles(), ...otherData(rows)]),
+    rows: [...rows.map((row) => classificationRow(row, linearFigure)), ...publishedAccuracies(4)],
+  };
+}
+
+/** The paper's Table 6. */
+export function fewAccuracies(rows: readonly MeasuredRow<LinearProbeRecord>[]): FigureTable {
+  const columns: readonly Benchmark[] = ["cifar-100", "inaturalist-2018", "imagenet-1k"];
+  const own = rows.map((row) => classificationRow(row, linearFigure, columns));
+  return {
+    id: "table-6",
+    title: paperTitle(6, "linear probing beside methods with few augmentations, top-1 accuracy in %"),
+    unit: "%",
+    columns: titles(columns, (name) => BENCHMARKS[name].title),
+    rows: [...own.filter(({ figures }) => Object.keys(figures).length > 0), ...publishedAccuracies(6)],
+  };
+}
+
+function benchmarkTitles(): [string, string][] {
+  return Object.entries(BENCHMARKS).map(([name, { title }]) => [name, title]);
+}
+
+/** Data sets that are none of the paper's, told apart by their fingerprint where they have the same name. */
+function otherData(rows: readonly MeasuredRow<ClassificationRecord>[]): [string, string][] {
+  const tests = new Map<string, ClassificationRecord["test"]>();
+  for (const { on } of rows) {
+    for (const [column, { records }] of on) {
+      if (!Object.hasOwn(BENCHMARKS, column)) tests.set(column, records[0].test);
+    }
+  }
+  const names = [...tests.values()].map(({ name }) => name);
+  const isShared = (name: string) => names.filter((other) => other === name).length > 1;
+  return [...tests].map(([column, { name, fingerprint }]) => [
+    column,
+    isShared(name) ? `${name} (${fingerprint.slice(0, 8)})` : name,
+  ]);
+}
+
+/** DINO's and iBOT's usual number of neighbours. */
+const NEIGHBOURS = 20;
+
+/** k-NN, of which the paper has no table. */
+export function neighbours(rows: readonly MeasuredRow<KnnClassificationRecord>[]): FigureTable {
+  const used = new Set(rows.flatMap(({ on }) => [...on.keys()]));
+  const figure = (from: Measured<KnnClassificationRecord>) => {
+    const chosen = from.records.map(nearestK);
+    const others = chosen.filter(({ k }) => k !== NEIGHBOURS).map(({ k }) => `k = ${k}`);
+    return accuracyFigure(
+      from,
+      chosen.map(({ accuracy }) => accuracy),
+      [...others, ...from.records.flatMap(partNote)],
+    );
+  };
+  return {
+    id: "knn",
+    title: `k-NN, k = ${NEIGHBOURS}, top-1 accuracy in %: nothing published`,
+    unit: "%",
+    columns: new Map([...benchmarkTitles().filter(([name]) => used.has(name)), ...otherData(rows)]),
+    rows: rows.map((row) => classificationRow(row, figure)),
+  };
+}
+
+function nearestK({ accuracies: all }: KnnClassificationRecord): KnnResult {
+  const found = [...all].sort((a, b) => Math.abs(a.k - NEIGHBOURS) - Math.abs(b.k - NEIGHBOURS));
+  return found[0] ?? { accuracy: Number.NaN, k: NEIGHBOURS, classes: 0 };
+}
+
+/** The k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */
+export function onlineKnn(groups: readonly ComparedGroup[]): FigureTable {
+  const rows = groups.flatMap((group): TableRow[] => {
+    const { label, knn, runs } = group;
+    if (!knn) return [];
+    const { mean, std, count } = knn;
+    const figure = {
+      value: 100 * mean,
+      std: 100 * std,
+      text: formatMeanStd(100 * mean, 100 * std, count, 2),
+    };
+    const detail = runs.length > 1 ? `${count} seeds` : "1 run";
+    return [{ label, detail, published: false, group, key: "online", figures: { online: figure } }];
+  });
+  return {
+    id: "online-knn",
+    title: "k-NN at the end of pretraining (the last in metrics.jsonl), top-1 accuracy in %",
+    unit: "%",
+    columns: new Map([["online", "End of pretraining"]]),
+    rows,
+  };
+}
