@@ -1,11 +1,12 @@
 /** @file The accuracy tables of a comparison: our rows as their records give them, the paper's Tables 4 and 6 as printed. */
 
 import { type ComparedGroup, overSeeds } from "./comparison.js";
-import type {
-  ClassificationRecord,
-  KnnClassificationRecord,
-  KnnResult,
-  LinearProbeRecord,
+import {
+  type ClassificationRecord,
+  type KnnClassificationRecord,
+  type LinearProbeRecord,
+  NEIGHBOURS,
+  usualAccuracy,
 } from "./events.js";
 import {
   type FigureTable,
@@ -175,14 +176,11 @@ function otherData(rows: readonly MeasuredRow<ClassificationRecord>[]): [string,
   ]);
 }
 
-/** DINO's and iBOT's usual number of neighbours. */
-const NEIGHBOURS = 20;
-
 /** k-NN, of which the paper has no table. */
 export function neighbours(rows: readonly MeasuredRow<KnnClassificationRecord>[]): FigureTable {
   const used = new Set(rows.flatMap(({ on }) => [...on.keys()]));
   const figure = (from: Measured<KnnClassificationRecord>) => {
-    const chosen = from.records.map(nearestK);
+    const chosen = from.records.map(usualAccuracy);
     const others = chosen.filter(({ k }) => k !== NEIGHBOURS).map(({ k }) => `k = ${k}`);
     return accuracyFigure(
       from,
@@ -197,11 +195,6 @@ export function neighbours(rows: readonly MeasuredRow<KnnClassificationRecord>[]
     columns: new Map([...benchmarkTitles().filter(([name]) => used.has(name)), ...otherData(rows)]),
     rows: rows.map((row) => classificationRow(row, figure)),
   };
-}
-
-function nearestK({ accuracies: all }: KnnClassificationRecord): KnnResult {
-  const found = [...all].sort((a, b) => Math.abs(a.k - NEIGHBOURS) - Math.abs(b.k - NEIGHBOURS));
-  return found[0] ?? { accuracy: Number.NaN, k: NEIGHBOURS, classes: 0 };
 }
 
 /** The k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */

@@ -244,10 +244,15 @@ function countText({ runs, scores }: ComparedGroup, protocol: string): string {
   return `${runs.length} runs`;
 }
 
-function cellsOf(group: ComparedGroup, protocol: string): string[] {
+/** @param classified Whether all groups were given to `evaluate knn`, whose figure then stands for that of pretraining. */
+function cellsOf(group: ComparedGroup, protocol: string, classified: boolean): string[] {
   const scores = group.scores[protocol];
-  return [...SCORES.map((score) => summaryText(scores?.[score])), summaryText(group.knn, 100, 1)];
+  const knn = classified ? group.classified : group.knn;
+  return [...SCORES.map((score) => summaryText(scores?.[score])), summaryText(knn, 100, 1)];
 }
+
+const isClassified = (groups: readonly ComparedGroup[]): boolean =>
+  groups.every(({ classified }) => classified !== undefined);
 
 const HEAD = [...SCORES.map((score) => SCORE_TITLES[score]), "k-NN %"];
 
@@ -277,7 +282,7 @@ export function terminalComparison({ groups, protocols }: Comparison): string {
       const rows = groups.map((group) => [
         group.label,
         countText(group, protocol),
-        ...cellsOf(group, protocol),
+        ...cellsOf(group, protocol, isClassified(groups)),
       ]);
       return `${protocolTitle(protocol)}\n${terminalTable(["R²", "Over", ...HEAD], rows)}`;
     })
@@ -291,7 +296,7 @@ export function markdownComparison({ groups, protocols }: Comparison): string {
       const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
       const head = ["setting", "over", ...HEAD.map((name) => name.toLowerCase())];
       const rows = groups.map((group) =>
-        line([group.label, countText(group, protocol), ...cellsOf(group, protocol)]),
+        line([group.label, countText(group, protocol), ...cellsOf(group, protocol, isClassified(groups))]),
       );
       return [`${protocolTitle(protocol)}:`, "", line(head), line(head.map(() => "---")), ...rows].join("\n");
     })

@@ -10,6 +10,7 @@ import {
   type KnnResult,
   SCORES,
   type Score,
+  usualAccuracy,
 } from "./events.js";
 import type { RunData } from "./read-run.js";
 import { protocolsOf } from "./tables.js";
@@ -32,8 +33,10 @@ export interface ComparedGroup {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly runs: readonly RunData[];
   readonly scores: Readonly<Record<string, Readonly<Record<Score, Summary>>>>;
-  /** k-NN accuracy at the end of pretraining. */
+  /** k-NN accuracy at the end of pretraining, on images held out from those trained on. */
   readonly knn: Summary | undefined;
+  /** k-NN accuracy of `evaluate knn`, where every run has it. */
+  readonly classified: Summary | undefined;
 }
 
 export interface Comparison {
@@ -81,6 +84,7 @@ export function compareRuns(runs: readonly RunData[]): Comparison {
         protocolsOf(records.flat()).map((protocol) => [protocol, scoresOf(records, protocol)]),
       ),
       knn: knnOf(own),
+      classified: classifiedOf(own),
     };
   });
   return {
@@ -132,6 +136,7 @@ function randomGroups(runs: readonly RunData[]): ComparedGroup[] {
     runs: members,
     scores: {},
     knn: undefined,
+    classified: undefined,
   }));
 }
 
@@ -206,6 +211,16 @@ function knnOf(runs: readonly RunData[]): Summary | undefined {
       .map(({ accuracy }) => accuracy),
   );
   return last.length === 0 ? undefined : overSeeds(last);
+}
+
+function classifiedOf(runs: readonly RunData[]): Summary | undefined {
+  const last = runs.flatMap(({ classifications }) =>
+    classifications
+      .flatMap((record) => (record.kind === "knn" && !isRandomEncoder(record.encoder) ? [record] : []))
+      .slice(-1)
+      .map((record) => usualAccuracy(record).accuracy),
+  );
+  return last.length === 0 || last.length < runs.length ? undefined : overSeeds(last);
 }
 
 /** Mean and sample standard deviation. */

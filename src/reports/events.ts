@@ -191,6 +191,15 @@ export interface KnnClassificationRecord extends ClassificationBase {
   accuracies: KnnResult[];
 }
 
+/** DINO's and iBOT's usual number of neighbours. */
+export const NEIGHBOURS = 20;
+
+/** The accuracy at k = 20, or at the k nearest to it that was asked for. */
+export function usualAccuracy({ accuracies: all }: KnnClassificationRecord): KnnResult {
+  const found = [...all].sort((a, b) => Math.abs(a.k - NEIGHBOURS) - Math.abs(b.k - NEIGHBOURS));
+  return found[0] ?? { accuracy: Number.NaN, k: NEIGHBOURS, classes: 0 };
+}
+
 /** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
 export type ClassificationRecord = LinearProbeRecord | KnnClassificationRecord;
 

@@ -42,8 +42,8 @@ beforeAll(async () => {
   }
   const data = ["--data", at("cifar"), "--split", "train", ...PAIRS];
   const linear = [...images(), "--features", "mean", "--epochs", "10"];
-  await run("evaluate", "transformations", "--encoder", at("encoders", "ours"), ...data);
-  await run("evaluate", "transformations", "--run", at("plain"), ...data);
+  await run("evaluate", "transformations", "--encoder", at("encoders", "ours"), "--hidden", "32", ...data);
+  await run("evaluate", "transformations", "--run", at("plain"), "--hidden", "32", ...data);
   await run("evaluate", "linear", "--encoder", at("encoders", "ours"), ...linear);
   await run("evaluate", "linear", "--run", at("plain"), "--no-baseline", ...linear);
   await run("evaluate", "knn", "--encoder", at("encoders", "plain"), "--no-baseline", ...images());

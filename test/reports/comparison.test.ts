@@ -10,7 +10,7 @@ import {
   renderComparison,
   terminalComparison,
 } from "#src/reports/index.js";
-import { evaluation, metricsRow, runData } from "./samples.js";
+import { evaluation, knnClassification, metricsRow, runData } from "./samples.js";
 
 const OURS = "Ours(VICReg, all, se2)";
 
@@ -38,6 +38,29 @@ const runs = [
 ];
 const comparison = compareRuns(runs);
 
+describe("k-NN", () => {
+  const classified = runs.map((each, i) => ({
+    ...each,
+    classifications: [
+      knnClassification("random", { 20: 0.1 }),
+      knnClassification(each.info.method ?? "", { 10: 0.2, 20: (60 + i) / 100 }),
+    ],
+  }));
+  const rowsOf = (text: string) => text.split("\n").filter((line) => line.startsWith("| VICReg"));
+
+  it("is that of `evaluate knn` where every run has it", () => {
+    const [row] = rowsOf(markdownComparison(compareRuns(classified)));
+    // 60 % and 61 %.
+    expect(row).toContain("| 60.5 ± 0.7 |");
+  });
+
+  it("is that of pretraining where one has not", () => {
+    const [row] = rowsOf(markdownComparison(compareRuns([...classified.slice(1), ...runs.slice(0, 1)])));
+    // 30 % and 40 %.
+    expect(row).toContain("| 35.0 ± 7.1 |");
+  });
+});
+
 describe("runs that differ by the seed alone", () => {
   it("are one setting, named by what tells it from others of its method", () => {
     expect(comparison.groups.map(({ label, runs: own }) => [label, own.length])).toEqual([
@@ -56,6 +79,7 @@ describe("runs that differ by the seed alone", () => {
     expect(rotation?.mean).toBeCloseTo(0.15, 12);
     expect(rotation?.std).toBeCloseTo(0.1 / Math.SQRT2, 12);
     expect(vicreg?.knn?.mean).toBeCloseTo(0.35, 12);
+    expect(vicreg?.classified).toBeUndefined();
     expect(ten?.scores["paper-zero-fill"]?.rotation).toEqual({
       mean: 0.4,
       std: 0.01,
