@@ -1,5 +1,6 @@
 /** @file From a configuration to the optimiser and the schedules of learning rate and weight decay. */
 
+import type { RunLength } from "../methods/index.js";
 import {
   adam,
   adamW,
@@ -17,6 +18,7 @@ import {
   warmupCosineSchedule,
 } from "../nn/index.js";
 import type { RunConfig } from "./config.js";
+import type { UpdateOptions } from "./update.js";
 
 export interface Schedules {
   readonly learningRate: Schedule;
@@ -50,6 +52,17 @@ export function scaleRules({ optimizer }: RunConfig, depth: number): ScaleRule[]
     ...(layerDecay === undefined ? [] : [ofEncoder(layerwiseRate(layerDecay, depth))]),
     ...(patchRate === undefined ? [] : [ofEncoder(patchEmbeddingRate(patchRate))]),
   ];
+}
+
+/** What the update program is made from. @param depth Blocks of the encoder. */
+export function updateOptions(config: RunConfig, depth: number, length: RunLength): UpdateOptions {
+  const { clip } = config.optimizer;
+  return {
+    optimizer: makeOptimizer(config),
+    clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
+    rules: scaleRules(config, depth),
+    length,
+  };
 }
 
 /** The learning rate at its peak: the base rate, scaled by the batch. */

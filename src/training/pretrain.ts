@@ -13,7 +13,7 @@ import { CheckpointStore } from "./checkpoint-store.js";
 import type { RunConfig } from "./config.js";
 import { NonFiniteError, writeDump } from "./dump.js";
 import { type StepReport, trainingLoop } from "./loop.js";
-import { makeOptimizer, makeSchedules, scaleRules } from "./optimization.js";
+import { makeSchedules, updateOptions } from "./optimization.js";
 import { findCheckpoint, initializeFrom, resumeCheckpoint, saveCheckpoint, type Trained } from "./restore.js";
 import { checkStartOptions, RunFolder, RunFolderError, type StartOptions } from "./run-folder.js";
 import { planRun, type RunPlan, type RunRequest } from "./run-plan.js";
@@ -100,16 +100,11 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 
 async function prepare(plan: RunPlan, device: Device): Promise<Prepared> {
   const { config, method, encoder, length } = plan;
-  const { batchSize, accumulate, optimizer: settings, seed } = config;
-  const { clip } = settings;
-  const optimizer = makeOptimizer(config);
+  const { batchSize, accumulate, seed } = config;
+  const options = updateOptions(config, encoder.depth, length);
+  const { optimizer } = options;
   const gradients = await GradientStep.compile(device, method, batchSize, accumulate);
-  const update = await UpdateStep.compile(device, method, {
-    optimizer,
-    rules: scaleRules(config, encoder.depth),
-    length,
-    clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
-  });
+  const update = await UpdateStep.compile(device, method, options);
   await initializeState(device, method, optimizer, seed);
   return { ...plan, device, optimizer, gradients, update };
 }

@@ -5,7 +5,7 @@ import { flattenTree } from "../nn/index.js";
 import { traceProgram } from "../runtime/index.js";
 import type { RunConfig } from "./config.js";
 import { MethodTrace } from "./method-trace.js";
-import { makeOptimizer, scaleRules } from "./optimization.js";
+import { updateOptions } from "./optimization.js";
 import { buildMethod } from "./run-plan.js";
 import { savedTypes, stateTypes, trainedSpecs } from "./state.js";
 import { gradientProgram } from "./step.js";
@@ -38,20 +38,14 @@ export interface StepCost {
  * @throws ConfigError when the method does not fit its encoder.
  */
 export function stepCost(config: RunConfig): StepCost {
-  const { batchSize, accumulate, optimizer: settings } = config;
+  const { batchSize, accumulate } = config;
   const { method, encoder } = buildMethod(config);
-  const optimizer = makeOptimizer(config);
+  const options = updateOptions(config, encoder.depth, { totalSteps: 1, stepsPerEpoch: 1 });
   const microBatch = batchSize / accumulate;
   // A loss that couples samples is not defined for fewer than these.
   const traced = Math.max(microBatch, method.minimumBatch);
   const gradients = traceProgram(gradientProgram(method, traced)).graph;
-  const { clip } = settings;
-  const update = updateProgram(method, {
-    optimizer,
-    clip: clip && { norm: clip.norm, scope: clip.scope === "global" ? "all" : clip.scope },
-    rules: scaleRules(config, encoder.depth),
-    length: { totalSteps: 1, stepsPerEpoch: 1 },
-  });
+  const update = updateProgram(method, options);
   const parts = batchSize / traced;
   let flops = parts * countFlops(gradients) + countFlops(traceProgram(update).graph);
   if (accumulate > 1) {
@@ -67,7 +61,7 @@ export function stepCost(config: RunConfig): StepCost {
     parameters: parameterCounts(method),
     flops,
     memory: {
-      state: bytesOf(savedTypes(method, optimizer)) + bytesOf(trainedSpecs(method)),
+      state: bytesOf(savedTypes(method, options.optimizer)) + bytesOf(trainedSpecs(method)),
       activations: (peakActivationBytes(gradients) * microBatch) / traced,
     },
     microBatch,
