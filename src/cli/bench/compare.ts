@@ -213,10 +213,7 @@ async function startPeers(
 }
 
 /** Steps of each in turn, A B C A B C …, until each has done all. */
-async function takeTurns(
-  running: readonly Running[],
-  { steps, report }: BenchOptions,
-): Promise<Figures[]> {
+async function takeTurns(running: readonly Running[], { steps, report }: BenchOptions): Promise<Figures[]> {
   const times: number[][] = running.map(() => []);
   const last: Measurement[] = [];
   const models = [...new Set(running.map(({ workload }) => label(workload)))].join(", ");

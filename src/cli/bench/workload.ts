@@ -51,7 +51,7 @@ const subjects = {
     views: "augmented",
     peer: { script: "ours_vicreg_step.py", flags: ["--method", "vicreg"], isCompiled: true },
   },
-  // To compile these takes torch longer than to measure them: ten minutes and more.
+  // The official code is eager, and to compile these two takes torch longer than to measure them.
   ibot: {
     recipe: "paper/ibot-vits",
     views: "given",
