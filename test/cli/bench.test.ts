@@ -4,7 +4,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { BenchRow, PeerResult } from "#src/cli/bench/compare.js";
+import type { BenchRow, Overhead, PeerResult } from "#src/cli/bench/compare.js";
+import { type BenchMethod, makeWorkload, peerStep } from "#src/cli/bench/workload.js";
+import { parameterCount } from "#src/nn/index.js";
 import { inbetween, inbetweenJson, temporaryFolder } from "./helpers.js";
 
 const folder = temporaryFolder();
@@ -47,10 +49,75 @@ describe("bench step", () => {
   });
 
   it("measures whole steps of the methods, augmentation included", async () => {
-    const args = ["--model", "vit-tiny-16@32", "--batch", "2", "--steps", "1", "--method", "inbetween"];
+    const args = [
+      "--model",
+      "vit-tiny-16@32",
+      "--batch",
+      "2",
+      "--steps",
+      "1",
+      "--method",
+      "inbetween-vicreg",
+    ];
     const { rows } = (await inbetweenJson("bench", "step", ...args)) as unknown as { rows: BenchRow[] };
-    expect(rows[0]).toMatchObject({ method: "inbetween", batch: 2 });
+    expect(rows[0]).toMatchObject({ method: "inbetween-vicreg", batch: 2 });
     expect(rows[0]?.millisecondsByOperator).toHaveProperty("GridSample");
+  });
+
+  it("lets methods take turns, says what the in-between task adds, and leaves peers out where there are none", async () => {
+    const log = join(folder, "turns.log");
+    vi.stubEnv("PEER_LOG", log);
+    // ViT-Ti/16 at 64 px with iBOT's mask token, and a head of 192-2048-2048-256-8192 whose prototypes have lengths.
+    const ibot =
+      12 * 444_864 +
+      (768 * 192 + 192) +
+      3 * 192 +
+      16 * 192 +
+      2 * 192 +
+      (192 * 2048 + 2048) +
+      (2048 * 2048 + 2048) +
+      (2048 * 256 + 256) +
+      8192 * 257;
+    vi.stubEnv("PEER_PARAMETERS", `${ibot}`);
+    const result = (await inbetweenJson(
+      ...["bench", "step", "--model", "vit-tiny-16@64", "--batch", "1", "--threads", "1", "--steps", "1"],
+      ...["--method", "inbetween-ibot", "--method", "ibot", "--peer", fakePeer],
+    )) as unknown as { rows: [BenchRow, BenchRow]; overheads: Overhead[]; peer: PeerResult };
+    const [task, base] = result.rows;
+    expect([task.method, base.method]).toEqual(["inbetween-ibot", "ibot"]);
+    expect(base.parameters).toBe(ibot);
+    // Views come as the loader gives them: nothing is warped but the second view and the targets.
+    expect(base.millisecondsByOperator).not.toHaveProperty("GridSample");
+    expect(task.millisecondsByOperator).toHaveProperty("GridSample");
+    expect(result.overheads).toEqual([
+      {
+        name: "vit-tiny-16@64",
+        method: "inbetween-ibot",
+        base: "ibot",
+        time: task.milliseconds / base.milliseconds - 1,
+        memory: task.peakMemoryMB / base.peakMemoryMB - 1,
+      },
+    ]);
+    expect(result.peer.failures).toEqual([]);
+    expect(result.peer.ratios.map(({ method, against }) => [method, against])).toEqual([["ibot", "eager"]]);
+    const [start, ...asked] = readFileSync(log, "utf8").trim().split("\n");
+    expect(start).toMatch(/ibot_step\.py .*--image 64 .*--batch 1 --locals 8 --local-size 32 --mode eager/);
+    expect(asked).toEqual(["eager: run 1", "eager: quit"]);
+  });
+
+  it("builds the steps of DINOv2 and MAE with the official sizes, and asks the peers for the same", () => {
+    const workload = (method: BenchMethod) => ({ model: "vit-small-16@224", method, batch: 4 });
+    const count = (method: BenchMethod) => parameterCount(makeWorkload(workload(method)).method.parameters);
+    const block = (width: number) => 12 * width ** 2 + 13 * width;
+    const encoder = 12 * block(384) + (768 * 384 + 384) + 384 + 2 * 384;
+    const head = 384 * 2048 + 2048 + (2048 * 2048 + 2048) + (2048 * 256 + 256) + 65536 * 257;
+    // LayerScale, positions, a mask token.
+    expect(count("dinov2")).toBe(encoder + 24 * 384 + 197 * 384 + 384 + head);
+    expect(count("mae")).toBe(encoder + 8 * block(512) + 385 * 512 + 512 + 2 * 512 + 513 * 768);
+    expect(peerStep(workload("dinov2"))).toMatchObject({ script: "dinov2_step.py", modes: ["eager"] });
+    expect(peerStep(workload("dinov2"))?.flags.join(" ")).toMatch(/--batch 4 --locals 8 --local-size 96$/);
+    expect(peerStep(workload("mae"))?.flags.join(" ")).toMatch(/--batch 4$/);
+    expect(peerStep(workload("inbetween-dinov2"))).toBeUndefined();
   });
 
   it("takes turns with a peer and compares with its better mode", async () => {
@@ -134,8 +201,18 @@ describe("bench step", () => {
     ["a batch of 0", ["--batch", "0"], /--batch.*expected a whole number from 1/],
     [
       "a method that is none",
-      ["--method", "simclr2"],
-      /--method.*Allowed choices are plain, vicreg, inbetween/,
+      ["--method", "dinov3"],
+      /--method.*there is no such method; did you mean "dinov2"\?/,
+    ],
+    [
+      "a peer for a method without one",
+      ["--method", "inbetween-ibot", "--peer", "x"],
+      /--peer: PyTorch has no step for inbetween-ibot; leave it out/,
+    ],
+    [
+      "DINOv2 on one image",
+      ["--model", "vit-tiny-16@64", "--method", "dinov2", "--batch", "1"],
+      /"batchSize" 1 is too small.*DINOv2/,
     ],
     ["a wrong option", ["--stepps", "3"], /unknown option '--stepps'\n\(Did you mean --steps\?\)/],
     [

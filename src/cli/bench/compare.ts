@@ -1,4 +1,4 @@
-/** @file Measures workloads, interleaved with a peer's same steps in the same run. */
+/** @file Measures workloads, interleaved with each other and with a peer's same steps in the same run. */
 
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,12 +7,12 @@ import type { DeviceOptions } from "../../runtime/index.js";
 import { CommandError } from "../output.js";
 import { Contestant, type Facts, type Measurement } from "./contestant.js";
 import type { MeasuringSettings } from "./measuring-process.js";
-import { modelSizes, type Workload } from "./workload.js";
+import { type BenchMethod, baseOf, peerStep, type Workload } from "./workload.js";
 
 /** Figures that every contestant has. Memory in MiB, of the process alone. */
 interface Figures {
   readonly name: string;
-  readonly method: string;
+  readonly method: BenchMethod;
   readonly batch: number;
   /** Of one step, the median over all. */
   readonly milliseconds: number;
@@ -52,6 +52,24 @@ export interface Ratio {
   readonly memory: number;
 }
 
+/** What the in-between task adds to its base method. */
+export interface Overhead {
+  readonly name: string;
+  readonly method: string;
+  readonly base: string;
+  /** Share of the base's time: 0.1 for a step that takes a tenth longer. */
+  readonly time: number;
+  /** Share of the base's peak memory. */
+  readonly memory: number;
+}
+
+export interface BenchResult {
+  readonly rows: readonly BenchRow[];
+  /** Of the methods whose base was measured beside them. */
+  readonly overheads: readonly Overhead[];
+  readonly peer: PeerResult | null;
+}
+
 export interface PeerResult {
   readonly python: string;
   readonly rows: readonly PeerRow[];
@@ -75,67 +93,79 @@ const TURN = 2;
 /** Threads that wait for work spin for a while; the next turn begins when they sleep. */
 const PAUSE_MILLISECONDS = 300;
 const PROFILED_STEPS = 3;
-const modes = ["eager", "compile"] as const;
 
-/** Measures each workload in turn. @throws CommandError when a process fails, or no mode of the peer runs. */
+/** A program that runs, and what it was started for. */
+interface Running {
+  readonly workload: Workload;
+  readonly contestant: Contestant;
+  readonly facts: Facts;
+  readonly isOurs: boolean;
+}
+
+/**
+ * Measures groups of workloads one after the other; those of a group take turns, and their peers with them.
+ * @throws CommandError when a process fails, or no mode of a workload's peer runs.
+ */
 export async function bench(
-  workloads: readonly Workload[],
+  groups: readonly (readonly Workload[])[],
   options: BenchOptions,
-): Promise<{ rows: BenchRow[]; peer: PeerResult | null }> {
-  const peer = options.python === undefined ? undefined : { python: options.python, scripts: peerScripts() };
+): Promise<BenchResult> {
+  const { python } = options;
+  const peer = python === undefined ? undefined : { python, scripts: peerScripts() };
   const rows: BenchRow[] = [];
   const peerRows: PeerRow[] = [];
   const failures: string[] = [];
-  for (const workload of workloads) {
-    const contestants: [Contestant, Facts][] = [];
+  for (const group of groups) {
+    const running: Running[] = [];
     try {
-      const { device, report } = options;
-      const label = `${workload.model} ${workload.method}`;
       // Peers first: whether they run at all is known at once.
-      for (const mode of modes) {
-        if (!peer) break;
-        report(`${label}: starting the peer, ${mode}`);
-        try {
-          contestants.push(await startPeer(peer, workload, mode, device.threads));
-        } catch (error) {
-          if (!(error instanceof CommandError)) throw error;
-          failures.push(error.message);
-        }
+      for (const workload of peer ? group : []) {
+        running.push(...(await startPeers(peer as Peer, workload, options, failures)));
       }
-      if (peer && contestants.length === 0) throw new CommandError(failures.join("\n"));
-      report(`${label}: starting`);
-      contestants.unshift(await startOurs({ workload, device, warmup: WARMUP }));
-      const figures = await takeTurns(contestants, workload, options);
-      const [ours, ...peers] = contestants.map(([contestant, facts], i) => ({
-        contestant,
-        facts,
-        figures: figures[i] as Figures,
-      }));
-      if (!ours) throw new Error("internal: nothing was measured");
-      rows.push(await ourRow(ours.contestant, ours.facts, ours.figures));
-      for (const { contestant, facts, figures: theirs } of peers) {
-        peerRows.push({ ...theirs, peer: facts.peer ?? "unknown", mode: contestant.mode });
-        if (facts.parameters !== ours.facts.parameters) {
+      for (const workload of group) {
+        options.report(`${label(workload)}: starting`);
+        running.push(await startOurs({ workload, device: options.device, warmup: WARMUP }));
+      }
+      const figures = await takeTurns(running, options);
+      for (const [i, { workload, contestant, facts, isOurs }] of running.entries()) {
+        const measured = figures[i] as Figures;
+        if (isOurs) {
+          rows.push(await ourRow(contestant, facts, measured));
+          continue;
+        }
+        peerRows.push({ ...measured, peer: facts.peer ?? "unknown", mode: contestant.mode });
+        const ours = running.find((other) => other.isOurs && other.workload === workload);
+        if (facts.parameters !== ours?.facts.parameters) {
           failures.push(
-            `${label}: the peer trains ${facts.parameters} numbers, we ${ours.facts.parameters}: not the same step`,
+            `${label(workload)}: the peer trains ${facts.parameters} numbers, we ${ours?.facts.parameters}: ` +
+              "not the same step",
           );
         }
       }
     } finally {
-      for (const [contestant] of contestants) await contestant.close();
+      for (const { contestant } of running) await contestant.close();
     }
   }
-  if (!peer) return { rows, peer: null };
+  const overheads = rows.flatMap((row) => overheadOf(row, rows));
+  if (!peer) return { rows, overheads, peer: null };
   const ratios = rows.flatMap((row) => ratioOf(row, peerRows));
-  return { rows, peer: { python: peer.python, rows: peerRows, ratios, failures } };
+  return { rows, overheads, peer: { python: peer.python, rows: peerRows, ratios, failures } };
 }
 
-function startOurs(settings: MeasuringSettings): Promise<[Contestant, Facts]> {
+function label({ model, method }: Workload): string {
+  return `${model} ${method}`;
+}
+
+async function startOurs(settings: MeasuringSettings): Promise<Running> {
   const script = fileURLToPath(new URL("./measuring-process.js", import.meta.url));
-  return Contestant.start("the measuring process", "inbetween", process.execPath, [
-    script,
-    JSON.stringify(settings),
-  ]);
+  const args = [script, JSON.stringify(settings)];
+  const [contestant, facts] = await Contestant.start(
+    "the measuring process",
+    "inbetween",
+    process.execPath,
+    args,
+  );
+  return { workload: settings.workload, contestant, facts, isOurs: true };
 }
 
 /** The folder of the peers' scripts. @throws CommandError where the package came without them. */
@@ -151,45 +181,52 @@ interface Peer {
   readonly scripts: string;
 }
 
-function startPeer(
+/** Starts each mode of a workload's peer, where it has one. @throws CommandError when none runs. */
+async function startPeers(
   { python, scripts }: Peer,
-  { model, method, batch }: Workload,
-  mode: string,
-  threads: number,
-): Promise<[Contestant, Facts]> {
-  const [script, ...options] =
-    method === "plain"
-      ? ["step.py"]
-      : ["ours_vicreg_step.py", "--method", method === "inbetween" ? "ours" : "vicreg"];
-  const sizes = Object.entries(modelSizes(model)).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  const args = ["--model", "quickstart", ...sizes, "--batch", `${batch}`, "--mode", mode];
-  const running = ["--threads", `${threads}`, "--warmup", `${WARMUP}`];
-  return Contestant.start(`the peer ${python} (${mode})`, mode, python, [
-    `${scripts}${script}`,
-    ...options,
-    ...args,
-    ...running,
-  ]);
+  workload: Workload,
+  { device, report }: BenchOptions,
+  failures: string[],
+): Promise<Running[]> {
+  const command = peerStep(workload);
+  if (!command) return [];
+  const { script, flags, modes } = command;
+  const running: Running[] = [];
+  const reasons: string[] = [];
+  for (const mode of modes) {
+    report(`${label(workload)}: starting the peer, ${mode}`);
+    try {
+      const [contestant, facts] = await Contestant.start(`the peer ${python} (${mode})`, mode, python, [
+        `${scripts}${script}`,
+        ...flags,
+        ...["--mode", mode, "--threads", `${device.threads}`, "--warmup", `${WARMUP}`],
+      ]);
+      running.push({ workload, contestant, facts, isOurs: false });
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      reasons.push(`${label(workload)}: ${error.message}`);
+    }
+  }
+  if (running.length === 0) throw new CommandError(reasons.join("\n"));
+  failures.push(...reasons);
+  return running;
 }
 
 /** Steps of each in turn, A B C A B C …, until each has done all. */
-async function takeTurns(
-  contestants: readonly (readonly [Contestant, Facts])[],
-  { model, method, batch }: Workload,
-  { steps, report }: BenchOptions,
-): Promise<Figures[]> {
-  const times: number[][] = contestants.map(() => []);
+async function takeTurns(running: readonly Running[], { steps, report }: BenchOptions): Promise<Figures[]> {
+  const times: number[][] = running.map(() => []);
   const last: Measurement[] = [];
+  const models = [...new Set(running.map(({ workload }) => label(workload)))].join(", ");
   for (let done = 0; done < steps; done += TURN) {
-    report(`${model} ${method}: step ${done + 1} of ${steps}`);
-    for (const [i, [contestant]] of contestants.entries()) {
+    report(`${models}: step ${done + 1} of ${steps}`);
+    for (const [i, { contestant }] of running.entries()) {
       await sleep(PAUSE_MILLISECONDS);
       const measurement = await contestant.run(Math.min(TURN, steps - done));
       times[i]?.push(...measurement.milliseconds);
       last[i] = measurement;
     }
   }
-  return contestants.map(([, { parameters }], i) => {
+  return running.map(({ workload: { model, method, batch }, facts: { parameters } }, i) => {
     const { peakMemoryMB, stepPeakMemoryMB } = last[i] as Measurement;
     const milliseconds = median(times[i] ?? []);
     const imagesPerSecond = (1000 * batch) / milliseconds;
@@ -228,6 +265,21 @@ function ratioOf(ours: BenchRow, peers: readonly PeerRow[]): Ratio[] {
       against: best.mode,
       speed: best.milliseconds / ours.milliseconds,
       memory: ours.peakMemoryMB / best.peakMemoryMB,
+    },
+  ];
+}
+
+function overheadOf(row: BenchRow, rows: readonly BenchRow[]): Overhead[] {
+  const base = rows.find(({ name, method }) => name === row.name && method === baseOf(row.method));
+  if (!base) return [];
+  const { name, method } = row;
+  return [
+    {
+      name,
+      method,
+      base: base.method,
+      time: row.milliseconds / base.milliseconds - 1,
+      memory: row.peakMemoryMB / base.peakMemoryMB - 1,
     },
   ];
 }

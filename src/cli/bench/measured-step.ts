@@ -11,12 +11,11 @@ import {
   GradientStep,
   gradientProgram,
   initializeState,
-  makeOptimizer,
-  scaleRules,
   stepInputs,
   type UpdateOptions,
   UpdateStep,
   updateInputs,
+  updateOptions,
   updateProgram,
 } from "../../training/index.js";
 import { makeWorkload, type Workload } from "./workload.js";
@@ -30,7 +29,7 @@ const gemmOperator = /(MatMul|Gemm|Conv)/;
 
 /** The step of a workload, ready to run. */
 export class MeasuredStep {
-  #step = 0;
+  #step: number;
 
   private constructor(
     private readonly method: Method,
@@ -41,18 +40,20 @@ export class MeasuredStep {
     private readonly batch: Batch,
     /** Seconds that tracing, differentiating, lowering and loading the programs took. */
     readonly buildSeconds: number,
-  ) {}
+  ) {
+    // All parameters train, as in all but the first epochs of a run.
+    this.#step = Math.ceil((method.late?.epochs ?? 0) * LENGTH.stepsPerEpoch);
+  }
 
   static async create(workload: Workload, deviceOptions: DeviceOptions): Promise<MeasuredStep> {
     const { config, method } = makeWorkload(workload);
-    const optimizer = makeOptimizer(config);
-    const options = { optimizer, rules: scaleRules(config, config.encoder.depth ?? 0), length: LENGTH };
+    const options = updateOptions(config, config.encoder.depth ?? 0, LENGTH);
     const device = await Device.open(deviceOptions);
     const start = performance.now();
     const gradients = await GradientStep.compile(device, method, workload.batch);
     const update = await UpdateStep.compile(device, method, options);
     const seconds = (performance.now() - start) / 1000;
-    await initializeState(device, method, optimizer, SEED);
+    await initializeState(device, method, options.optimizer, SEED);
     const batch = randomBatch(method, workload.batch);
     return new MeasuredStep(method, options, device, gradients, update, batch, seconds);
   }
