@@ -21,6 +21,7 @@ interface BenchFlags extends DeviceFlags {
   readonly steps: number;
   readonly method?: readonly BenchMethod[];
   readonly peer?: string;
+  readonly compile: boolean;
   readonly json: boolean;
 }
 
@@ -48,7 +49,8 @@ export function addBench(program: Command): void {
           "the in-between task adds to a method is printed where both are given; default: plain)",
       ).argParser(chosenMethods),
     )
-    .option("--peer <python>", "a Python with PyTorch: the same step there, eager and compiled, interleaved");
+    .option("--peer <python>", "a Python with PyTorch: the same step there, eager and compiled, interleaved")
+    .option("--no-compile", "leave out the compiled peer: torch.compile takes minutes for a method's step");
   addJsonOption(addDeviceOptions(command)).addHelpText(
     "after",
     `
@@ -76,6 +78,7 @@ Examples:
       steps: flags.steps,
       device: { provider: device, threads: threads ?? defaultThreads() },
       python: peer,
+      compilesPeer: flags.compile,
       report: (message) => process.stderr.write(`${message}\n`),
     });
     printResult(flags.json, result, await asText(result));

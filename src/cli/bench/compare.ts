@@ -84,6 +84,8 @@ export interface BenchOptions {
   readonly device: DeviceOptions & { readonly threads: number };
   /** A Python with PyTorch. */
   readonly python?: string | undefined;
+  /** Also by torch.compile, which takes minutes for a whole method. */
+  readonly compilesPeer: boolean;
   readonly report: (message: string) => void;
 }
 
@@ -185,7 +187,7 @@ interface Peer {
 async function startPeers(
   { python, scripts }: Peer,
   workload: Workload,
-  { device, report }: BenchOptions,
+  { device, compilesPeer, report }: BenchOptions,
   failures: string[],
 ): Promise<Running[]> {
   const command = peerStep(workload);
@@ -193,7 +195,7 @@ async function startPeers(
   const { script, flags, modes } = command;
   const running: Running[] = [];
   const reasons: string[] = [];
-  for (const mode of modes) {
+  for (const mode of modes.filter((each) => compilesPeer || each !== "compile")) {
     report(`${label(workload)}: starting the peer, ${mode}`);
     try {
       const [contestant, facts] = await Contestant.start(`the peer ${python} (${mode})`, mode, python, [
