@@ -5,6 +5,7 @@ import {
   add,
   broadcastTo,
   concat,
+  constant,
   conv2d,
   convTranspose2d,
   customVjp,
@@ -72,6 +73,13 @@ const cases: Readonly<Record<string, (given: Given) => Tensor>> = {
     return reshape(transpose(mixed, [0, 2, 1, 3]), [ROWS, 2]);
   },
   "one matrix for all samples": ({ samples, weight }) => matmul(samples, reshape(weight, [1, WIDTH, WIDTH])),
+  "one table for the matrices of all samples": ({ samples }) => {
+    const table = constant(
+      Float32Array.from({ length: 2 * ROWS * WIDTH }, (_, i) => Math.cos(i)),
+      [2 * ROWS, WIDTH],
+    );
+    return matmul(table, transpose(samples, [0, 2, 1]));
+  },
   "a token in front": ({ samples, weight }) =>
     concat([broadcastTo(reshape(slice(weight, 0, 0, 1), [1, 1, WIDTH]), [SAMPLES, 1, WIDTH]), samples], 1),
   "two halves of the batch beside each other": ({ samples }) =>

@@ -5,13 +5,14 @@
  * with another order of summation there.
  */
 
+import { GraphError } from "../errors.js";
 import { type Graph, nodesOf } from "../graph.js";
 import { add, mul } from "../operators/elementwise.js";
 import type { MatmulAttributes } from "../operators/matmul.js";
 import { broadcastTo } from "../operators/reduce.js";
 import { reshape } from "../operators/reshape.js";
 import { concat, split } from "../operators/slice.js";
-import type { Shape } from "../shape.js";
+import { type Shape, sameShape } from "../shape.js";
 import { at, type Node, Tensor } from "../tensor.js";
 
 export interface TileOptions {
@@ -72,7 +73,8 @@ export function tile(graph: Graph, { blockElements = 1 << 20, minimumRows = 512 
 
 /** `[R, K] x [K, M]`, the product of a layer with all rows of its input. */
 function isRowProduct({ operator, inputs, attributes }: Node): boolean {
-  return operator === "matmul" && at(inputs, 0).rank === 2 && !(attributes as MatmulAttributes).transposeA;
+  const isMatrix = inputs.every(({ rank }) => rank === 2);
+  return operator === "matmul" && isMatrix && !(attributes as MatmulAttributes).transposeA;
 }
 
 class Tiling {
@@ -150,7 +152,7 @@ class Tiling {
     );
     for (const [i, output] of node.outputs.entries()) {
       const own = blocks.map((outputs) => at(outputs, i));
-      if (typeof result === "number") this.#tiled.set(output, { axis: result, blocks: own });
+      if (typeof result === "number") this.#tiled.set(output, joinedAlong(output, result, own));
       else {
         const total = own.reduce((sum, block) => add(sum, block));
         this.#whole.set(output, result === "mean" ? mul(total, 1 / count) : total);
@@ -242,6 +244,16 @@ class Tiling {
     const axisB = result - (rank - b.rank);
     return { inputs: [axis, axisB >= 0 && at(b.shape, axisB) !== 1 ? axisB : undefined], count, result };
   }
+}
+
+/** The blocks of a tensor. @throws GraphError when they do not make it up: a rule is wrong. */
+function joinedAlong(tensor: Tensor, axis: number, blocks: readonly Tensor[]): Tiled {
+  const shape = withPart(tensor.shape, axis, blocks.length);
+  const wrong = blocks.find((block) => !sameShape(block.shape, shape));
+  if (!wrong) return { axis, blocks };
+  throw new GraphError(
+    `internal: tiling ${tensor.producer.operator} makes blocks ${wrong} along axis ${axis} of ${tensor}`,
+  );
 }
 
 /** How a node runs when `leader`, one of its inputs, is cut along `axis`; `undefined` where it cannot. */
