@@ -81,7 +81,7 @@ describe("evaluations of an encoder's folder", () => {
     ]);
     expect(records[0]).toMatchObject({
       architecture: "ViT of 1 blocks, 16 features, 2 heads, patch 4 at 16 px",
-      command: expect.stringMatching(/^inbetween evaluate transformations --encoder .*ours --data /),
+      command: expect.stringMatching(/^inbetween evaluate transformations --encoder .*ours .*--data /),
       writtenAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
     const classified = lines(at("encoders", "ours", "classifications.jsonl"));

@@ -31,7 +31,16 @@ describe.each(entries)("$operator", ({ torch, differences }) => {
 const others = [
   // Making, walking and writing graphs.
   ...["apply", "applyOne", "at", "only", "nextNodeId", "Node", "Tensor", "GraphError", "showShape"],
-  ...["makeGraph", "nodesOf", "rewrite", "printGraph", "writeOnnx", "writeOnnxFiles", "joinedFile"],
+  ...[
+    "makeGraph",
+    "nodesOf",
+    "writingOrder",
+    "rewrite",
+    "printGraph",
+    "writeOnnx",
+    "writeOnnxFiles",
+    "joinedFile",
+  ],
   ...["countFlops", "peakActivationBytes"],
   ...["input", "inputName", "constant", "scalar"],
   ...["requireFloat", "requireRank", "requireSameDType"],
@@ -51,7 +60,7 @@ describe("the oracle table", () => {
   });
 
   it("has PyTorch's values for every entry, and uses every stored case", () => {
-    const used = entries.flatMap(({ torch }) => Object.keys(torch));
+    const used = [...new Set(entries.flatMap(({ torch }) => Object.keys(torch)))];
     expect(entries.filter(({ torch }) => Object.keys(torch).length === 0)).toEqual([]);
     expect(used.sort()).toEqual(Object.keys(storedCases).sort());
   });

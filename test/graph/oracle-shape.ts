@@ -9,6 +9,7 @@ import {
   expandDims,
   flip,
   gelu,
+  geluAgain,
   layerNorm,
   logSoftmax,
   matmul,
@@ -284,6 +285,11 @@ const fused: readonly OracleEntry[] = [
     })),
   },
   { operator: "gelu", torch: casesOf("gelu", ([x]) => gelu(x)), differences: noKernel("Gelu") },
+  {
+    operator: "geluAgain",
+    torch: casesOf("gelu", ([x]) => geluAgain(x).value),
+    differences: noKernel("Erf"),
+  },
   {
     operator: "stopGradient",
     torch: casesOf("stopGradient", ([x]) => mul(x, stopGradient(x))),

@@ -141,6 +141,14 @@ export const elementwiseCases: readonly ConformanceCase[] = [
     trace: (g, [x]) => g.logSoftmax(x as Tensor),
   },
   {
+    name: "geluAgain",
+    inputs: { x: wave([3, 5], { scale: 3 }), cotangent: wave([3, 5], { phase: 1 }) },
+    trace: (g, [x, cotangent]) => {
+      const { value, pullBack } = g.geluAgain(x as Tensor);
+      return g.concat([value, pullBack(cotangent as Tensor)], 0);
+    },
+  },
+  {
     name: "layerNorm",
     inputs: { x: wave([2, 3, 8]), weight: positive([8]), bias: wave([8], { phase: 1 }) },
     trace: (g, [x, weight, bias]) => g.layerNorm(x as Tensor, weight as Tensor, bias as Tensor, 1e-6),
