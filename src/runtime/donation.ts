@@ -1,7 +1,7 @@
 /**
  * @file Decides which state a program may overwrite while it runs. The runtime does not know that a state's old and
  * new value share a buffer, so this is allowed only where every reader of the old value must have finished, or is
- * itself the element-wise node that writes the new one.
+ * itself the element-wise node that writes the new one. A state that the program does not read has no readers.
  */
 
 import { type Graph, type Node, nodesOf, type Tensor } from "../graph/index.js";
@@ -25,7 +25,7 @@ const transparent = new Set(["stopGradient", "reshape", "customVjp"]);
 
 /**
  * The names of states whose new value may be written over the old one.
- * @param updates New values by state name. @param states Old values (graph inputs) by state name.
+ * @param updates New values by state name. @param states Old values (graph inputs) of the states that are read, by name.
  */
 export function donatable(
   graph: Graph,
@@ -39,16 +39,21 @@ export function donatable(
   }
   const published = new Map<Tensor, number>();
   for (const output of Object.values(graph.outputs)) published.set(output, (published.get(output) ?? 0) + 1);
+  const precedence = new Precedence(nodes);
   const safe = new Set<string>();
   for (const [name, update] of updates) {
     const old = states.get(name);
-    if (!old || update === old || (published.get(update) ?? 0) > 1 || published.has(old)) continue;
+    if (!old) {
+      // Nobody reads what the program overwrites, as a gradient of the step before.
+      safe.add(name);
+      continue;
+    }
+    if (update === old || (published.get(update) ?? 0) > 1 || published.has(old)) continue;
     const writer = update.producer;
     if (transparent.has(writer.operator) || writer.inputs.length === 0) continue;
-    const before = ancestorsOf(writer);
     const isSafe = finalReaders(old, readers).every(
       (reader) =>
-        before.has(reader) ||
+        precedence.isBefore(reader, writer) ||
         (reader === writer &&
           elementwise.has(writer.operator) &&
           writer.inputs.every((input) => input !== old || input.size === update.size)),
@@ -67,14 +72,35 @@ function finalReaders(tensor: Tensor, readers: ReadonlyMap<Tensor, readonly Node
   );
 }
 
-/** All nodes that must run before `node`. */
-function ancestorsOf(node: Node): Set<Node> {
-  const found = new Set<Node>();
-  const pending = [...node.inputs];
-  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
-    if (found.has(tensor.producer)) continue;
-    found.add(tensor.producer);
-    pending.push(...tensor.producer.inputs);
+/** Which nodes must run before which: a row of bits for each node, the union of its operands' rows and the operands. */
+class Precedence {
+  readonly #index: ReadonlyMap<Node, number>;
+  readonly #words: number;
+  readonly #rows: Uint32Array;
+
+  constructor(nodes: readonly Node[]) {
+    this.#index = new Map(nodes.map((node, i) => [node, i]));
+    this.#words = Math.ceil(nodes.length / 32);
+    this.#rows = new Uint32Array(nodes.length * this.#words);
+    for (const [i, node] of nodes.entries()) {
+      const row = this.#row(i);
+      for (const { producer } of node.inputs) {
+        const operand = this.#index.get(producer) as number;
+        this.#row(operand).forEach((word, k) => {
+          (row[k] as number) |= word;
+        });
+        (row[operand >>> 5] as number) |= 1 << (operand & 31);
+      }
+    }
   }
-  return found;
+
+  /** Whether `first` must have run when `second` begins. */
+  isBefore(first: Node, second: Node): boolean {
+    const [bit, row] = [this.#index.get(first) as number, this.#row(this.#index.get(second) as number)];
+    return ((row[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
+  }
+
+  #row(i: number): Uint32Array {
+    return this.#rows.subarray(i * this.#words, (i + 1) * this.#words);
+  }
 }

@@ -16,5 +16,6 @@ export * from "./state.js";
 export * from "./step.js";
 export * from "./step-cost.js";
 export * from "./step-inputs.js";
+export * from "./training-step.js";
 export * from "./update.js";
 export * from "./views.js";

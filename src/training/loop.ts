@@ -8,9 +8,9 @@ import type { Method, RunLength } from "../methods/index.js";
 import type { RunConfig } from "./config.js";
 import { NonFiniteError } from "./dump.js";
 import type { Schedules } from "./optimization.js";
-import type { GradientStep, Gradients } from "./step.js";
+import { type Gradients, isFiniteStep } from "./step.js";
 import { cropsOf, stepInputs } from "./step-inputs.js";
-import type { UpdateStep } from "./update.js";
+import type { TrainingStep } from "./training-step.js";
 
 /** What happened in one step. */
 export interface StepReport {
@@ -31,8 +31,7 @@ export interface LoopOptions {
   readonly config: RunConfig;
   readonly method: Method;
   readonly dataset: Dataset;
-  readonly gradients: GradientStep;
-  readonly update: UpdateStep;
+  readonly trainingStep: TrainingStep;
   readonly schedules: Schedules;
   /** Steps already done. */
   readonly startStep: number;
@@ -43,10 +42,9 @@ export interface LoopOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs steps until the end or the signal. @throws NonFiniteError before an update that would spoil the parameters. */
+/** Runs steps until the end or the signal. @throws NonFiniteError at a step that left the parameters as they were. */
 export async function trainingLoop(options: LoopOptions): Promise<void> {
-  const { config, method, dataset, gradients, update, schedules, startStep, length, onStep, signal } =
-    options;
+  const { config, method, dataset, trainingStep, schedules, startStep, length, onStep, signal } = options;
   const { totalSteps, stepsPerEpoch } = length;
   if (startStep >= totalSteps) return;
   const loader: Loader = createLoader({
@@ -62,22 +60,19 @@ export async function trainingLoop(options: LoopOptions): Promise<void> {
       const { value: batch } = await loader.next();
       if (!batch) throw new Error(`internal: the loader ended before step ${step + 1}`);
       const inputs = stepInputs(method, batch, { ...config, length });
-      const computed = await gradients.run(inputs);
-      const gradientNorm = Math.hypot(...Object.values(computed.norms));
-      if (!Number.isFinite(computed.losses.total + gradientNorm))
-        throw new NonFiniteError(step, computed, inputs);
       const settings = {
         step,
         learningRate: schedules.learningRate(step),
         weightDecay: schedules.weightDecay(step),
       };
-      await update.run(settings);
+      const computed = await trainingStep.run(inputs, settings);
+      if (!isFiniteStep(computed)) throw new NonFiniteError(step, computed, inputs);
       await onStep({
         ...settings,
         step: step + 1,
         epoch: (step + 1) / stepsPerEpoch,
         gradients: computed,
-        gradientNorm,
+        gradientNorm: Math.hypot(...Object.values(computed.norms)),
         seconds: (performance.now() - start) / 1000,
         waitSeconds: loader.waitSeconds,
       });

@@ -18,8 +18,7 @@ import { findCheckpoint, initializeFrom, resumeCheckpoint, saveCheckpoint, type 
 import { checkStartOptions, RunFolder, RunFolderError, type StartOptions } from "./run-folder.js";
 import { planRun, type RunPlan, type RunRequest } from "./run-plan.js";
 import { initializeState, savedTypes } from "./state.js";
-import { GradientStep } from "./step.js";
-import { UpdateStep } from "./update.js";
+import { compileTrainingStep, type TrainingStep } from "./training-step.js";
 
 export interface PretrainOptions extends RunRequest, StartOptions {
   readonly device?: ProviderName;
@@ -70,8 +69,7 @@ export interface PretrainResult {
 
 /** A run that is ready to begin: everything that could be refused has been accepted, and nothing was written. */
 interface Prepared extends RunPlan, Trained {
-  readonly gradients: GradientStep;
-  readonly update: UpdateStep;
+  readonly trainingStep: TrainingStep;
 }
 
 /**
@@ -103,10 +101,9 @@ async function prepare(plan: RunPlan, device: Device): Promise<Prepared> {
   const { batchSize, accumulate, seed } = config;
   const options = updateOptions(config, encoder.depth, length);
   const { optimizer } = options;
-  const gradients = await GradientStep.compile(device, method, batchSize, accumulate);
-  const update = await UpdateStep.compile(device, method, options);
+  const trainingStep = await compileTrainingStep(device, method, { ...options, batchSize, accumulate });
   await initializeState(device, method, optimizer, seed);
-  return { ...plan, device, optimizer, gradients, update };
+  return { ...plan, device, optimizer, trainingStep };
 }
 
 async function train(

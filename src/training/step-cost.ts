@@ -2,12 +2,13 @@
 
 import { bytesPerElement, countFlops, peakActivationBytes, sizeOf, type TensorType } from "../graph/index.js";
 import { flattenTree } from "../nn/index.js";
-import { traceProgram } from "../runtime/index.js";
+import { type ProgramDefinition, traceProgram } from "../runtime/index.js";
 import type { RunConfig } from "./config.js";
 import { updateOptions } from "./optimization.js";
 import { buildMethod } from "./run-plan.js";
 import { savedTypes, trainedSpecs } from "./state.js";
 import { featuresProgram, gradientProgram } from "./step.js";
+import { stepProgram } from "./training-step.js";
 import { updateProgram } from "./update.js";
 
 export interface StepCost {
@@ -22,9 +23,9 @@ export interface StepCost {
   /** Of matrix products and convolutions in a step of the whole batch, update included. */
   readonly flops: number;
   readonly memory: {
-    /** Parameters, their gradients and moments, teacher and buffers, in bytes. */
+    /** Parameters, their moments, under accumulation the sums of their gradients, teacher and buffers, in bytes. */
     readonly state: number;
-    /** Values that are alive at once in a (micro-)batch's gradients, in bytes. */
+    /** Values that are alive at once in a step, or in a micro-batch's gradients, in bytes. */
     readonly activations: number;
   };
   /** Images that are processed at once. */
@@ -41,20 +42,24 @@ export function stepCost(config: RunConfig): StepCost {
   const microBatch = batchSize / accumulate;
   // A loss that couples samples is not defined for fewer than these.
   const traced = Math.max(microBatch, method.minimumBatch);
-  const gradients = traceProgram(gradientProgram(method, traced)).graph;
   const options = updateOptions(config, encoder.depth, { totalSteps: 1, stepsPerEpoch: 1 });
-  const update = updateProgram(method, options);
+  const graphOf = (program: ProgramDefinition) => traceProgram(program).graph;
+  const isDivided = accumulate > 1;
+  const gradients = graphOf(
+    isDivided ? gradientProgram(method, traced) : stepProgram(method, { ...options, batchSize: traced }),
+  );
   const parts = batchSize / traced;
-  let flops = parts * countFlops(gradients) + countFlops(traceProgram(update).graph);
-  if (accumulate > 1) {
-    const features = traceProgram(featuresProgram(method, traced));
-    flops += parts * countFlops(features.graph);
+  let flops = parts * countFlops(gradients);
+  if (isDivided) {
+    flops += parts * countFlops(graphOf(featuresProgram(method, traced)));
+    flops += countFlops(graphOf(updateProgram(method, options)));
   }
+  const sums = isDivided ? bytesOf(trainedSpecs(method)) : 0;
   return {
     parameters: parameterCounts(method),
     flops,
     memory: {
-      state: bytesOf(savedTypes(method, options.optimizer)) + bytesOf(trainedSpecs(method)),
+      state: bytesOf(savedTypes(method, options.optimizer)) + sums,
       activations: (peakActivationBytes(gradients) * microBatch) / traced,
     },
     microBatch,

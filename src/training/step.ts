@@ -1,11 +1,12 @@
 /**
- * @file One training step as programs on a device. State stays there under `param/…`, `grad/…`, `optimizer/…` and
- * `buffer/…`; a step moves the batch in and a few numbers out.
+ * @file The gradient half of a step as programs on a device. State stays there under `param/…`, `grad/…`, `optimizer/…`
+ * and `buffer/…`; a step moves the batch in and a few numbers out.
  *
- *   whole batch    gradients: encode, objective, backward
+ *   whole batch    encode, objective, backward
  *   accumulating   features of each micro-batch; objective and its backward on all of them; encode and backward of
  *                  each micro-batch with the cotangents of its features
- *   then           update: the optimiser, in place
+ *
+ * training-step.ts puts the update behind it.
  */
 
 import {
@@ -47,6 +48,16 @@ export interface Gradients {
   /** L2 norm of each parameter's gradient, by name. */
   readonly norms: Readonly<Record<string, number>>;
   readonly bytesToDevice: number;
+}
+
+/** Whether the step's numbers are fit for an update. */
+export function isFiniteStep({ losses, norms }: Gradients): boolean {
+  return Number.isFinite(losses.total + Math.hypot(...Object.values(norms)));
+}
+
+/** Whether an output of a gradient program is one of those that `isFiniteStep` looks at. */
+export function decidesStep(output: string): boolean {
+  return output === NORMS || output.startsWith(SHARE);
 }
 
 const LOSS = "loss/";
@@ -290,7 +301,7 @@ function featureStd(features: Tensors): Tensor {
 }
 
 /** Sums the outputs of the programs of one step; what more than one of them gives is a part of the whole. */
-function collect(
+export function collect(
   outputs: readonly Readonly<Record<string, HostValue>>[],
   names: readonly string[],
   bytesToDevice: number,

@@ -62,9 +62,8 @@ export class UpdateStep {
   ) {}
 
   static async compile(device: Device, method: Method, options: UpdateOptions): Promise<UpdateStep> {
-    const isSkipping = lateSteps(method, options) > 0 && method.late?.meanwhile === "skipped";
     const programs = {
-      early: isSkipping
+      early: skipsLateParameters(method, options, 0)
         ? await device.compile(updateProgram(method, options, { skipsLate: true }))
         : undefined,
       usual: await device.compile(updateProgram(method, options)),
@@ -75,7 +74,7 @@ export class UpdateStep {
   async run(settings: UpdateSettings): Promise<void> {
     const { method, options, programs } = this;
     const { early, usual } = programs;
-    const skipsLate = early !== undefined && settings.step < lateSteps(method, options);
+    const skipsLate = early !== undefined && skipsLateParameters(method, options, settings.step);
     await (skipsLate ? early : usual).run(updateInputs(method, options, settings, { skipsLate }));
   }
 
@@ -90,6 +89,15 @@ export class UpdateStep {
 /** Steps before the method's late parameters train. */
 function lateSteps({ late }: Method, { length }: Pick<UpdateOptions, "length">): number {
   return late ? Math.round(late.epochs * length.stepsPerEpoch) : 0;
+}
+
+/** Whether a step's update leaves the method's late parameters out. */
+export function skipsLateParameters(
+  method: Method,
+  options: Pick<UpdateOptions, "length">,
+  step: number,
+): boolean {
+  return method.late?.meanwhile === "skipped" && step < lateSteps(method, options);
 }
 
 export interface UpdateVariant {
@@ -115,6 +123,19 @@ export function updateInputs(
     },
     float32Scalar,
   );
+}
+
+/** In place of the step's own scalars, those with which an update of gradients of 0 changes nothing; others stay. */
+export function idleInputs(
+  method: Method,
+  { optimizer }: Pick<UpdateOptions, "optimizer">,
+  { skipsLate = false }: UpdateVariant = {},
+): Record<string, number> {
+  return {
+    ...optimizer.idle,
+    ...(method.late && !skipsLate ? prefixed(optimizer.idle, LATE) : {}),
+    ...(method.teacher ? { [MOMENTUM]: 1 } : {}),
+  };
 }
 
 /** What the late parameters' update is told: a step count of their own, or a rate of 0. */

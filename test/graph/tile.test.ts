@@ -16,6 +16,7 @@ import {
   greater,
   gridSample,
   input,
+  inputName,
   layerNorm,
   makeGraph,
   matmul,
@@ -185,6 +186,23 @@ describe("tiling", () => {
       expect(count(tile(graph, options), "matmul")).toBe(4 * products);
       expect(count(tile(graph, options), "concat")).toBeLessThanOrEqual(count(graph, "concat") * 4 + 2);
     }
+  });
+
+  it("begins at layers: a large weight whose rows are centred stays whole, as does its gradient", () => {
+    // As many rows as the batch, and large: nothing but the product tells them apart.
+    const graph = traced(({ rows }) => {
+      const large = input("large", [ROWS, WIDTH]);
+      const means = matmul(large, constant(new Float32Array(WIDTH).fill(1 / WIDTH), [WIDTH, 1]));
+      const centred = sub(large, broadcastTo(means, large.shape));
+      const [gradient] = grad(sum(square(tanh(centred))), [large]);
+      return add(rows, gradient as Tensor);
+    });
+    const ofLarge = (tiled: Graph) =>
+      nodesOf(tiled).filter(({ inputs }) =>
+        inputs.some((tensor) => tensor.producer.operator === "input" && inputName(tensor) === "large"),
+      );
+    expect(ofLarge(tile(graph, options)).length).toBe(ofLarge(graph).length);
+    expect(count(tile(graph, options), "matmul")).toBe(count(graph, "matmul") + 3 * 3);
   });
 
   it("leaves a graph whose activations are small as it is", () => {

@@ -52,6 +52,10 @@ describe("a state is overwritten", () => {
     expect(donated((a, b) => ({ state: { a: add(mul(a, 0.9), mul(b, 0.1)) } }))).toEqual(["a"]);
   });
 
+  it("where the program does not read it, as the gradients of the step before", () => {
+    expect(donated((a, b) => ({ state: { sum: add(a, b) } }))).toEqual(["sum"]);
+  });
+
   it("where a moment and a parameter follow each other, as in an optimiser", () => {
     const names = donated((a, b) => {
       const moment = add(mul(b, 0.9), tanh(a));

@@ -7,16 +7,15 @@ import { parameterCount } from "../../nn/index.js";
 import { randomStream } from "../../random.js";
 import { Device, type DeviceOptions, type ProfileRow, traceProgram } from "../../runtime/index.js";
 import {
+  compileTrainingStep,
   cropsOf,
-  GradientStep,
-  gradientProgram,
   initializeState,
   stepInputs,
-  type UpdateOptions,
-  UpdateStep,
+  stepProgram,
+  type TrainingStep,
+  type TrainingStepOptions,
   updateInputs,
   updateOptions,
-  updateProgram,
 } from "../../training/index.js";
 import { makeWorkload, type Workload } from "./workload.js";
 
@@ -33,29 +32,29 @@ export class MeasuredStep {
 
   private constructor(
     private readonly method: Method,
-    private readonly options: UpdateOptions,
+    private readonly options: TrainingStepOptions,
     private readonly device: Device,
-    private readonly gradients: GradientStep,
-    private readonly update: UpdateStep,
+    private readonly step: TrainingStep,
     private readonly batch: Batch,
     /** Seconds that tracing, differentiating, lowering and loading the programs took. */
     readonly buildSeconds: number,
   ) {
-    // All parameters train, as in all but the first epochs of a run.
-    this.#step = Math.ceil((method.late?.epochs ?? 0) * LENGTH.stepsPerEpoch);
+    this.#step = firstStep(method);
   }
 
   static async create(workload: Workload, deviceOptions: DeviceOptions): Promise<MeasuredStep> {
     const { config, method } = makeWorkload(workload);
-    const options = updateOptions(config, config.encoder.depth ?? 0, LENGTH);
+    const options = {
+      ...updateOptions(config, config.encoder.depth ?? 0, LENGTH),
+      batchSize: workload.batch,
+    };
     const device = await Device.open(deviceOptions);
     const start = performance.now();
-    const gradients = await GradientStep.compile(device, method, workload.batch);
-    const update = await UpdateStep.compile(device, method, options);
+    const step = await compileTrainingStep(device, method, options, firstStep(method));
     const seconds = (performance.now() - start) / 1000;
     await initializeState(device, method, options.optimizer, SEED);
     const batch = randomBatch(method, workload.batch);
-    return new MeasuredStep(method, options, device, gradients, update, batch, seconds);
+    return new MeasuredStep(method, options, device, step, batch, seconds);
   }
 
   /** Trained numbers. */
@@ -65,29 +64,27 @@ export class MeasuredStep {
 
   /** Operations of matrix products and convolutions in one step. */
   get flops(): number {
-    const { method, options, batch } = this;
-    const programs = [gradientProgram(method, batch.count), updateProgram(method, options)];
-    return programs.reduce((total, program) => total + countFlops(traceProgram(program).graph), 0);
+    return countFlops(traceProgram(stepProgram(this.method, this.options)).graph);
   }
 
   /** Runs one step: random numbers, forward, backward, update. */
   async run(): Promise<{ milliseconds: number; loss: number }> {
     const start = performance.now();
-    const { losses } = await this.gradients.run(this.#inputs());
-    await this.update.run({ ...settings, step: this.#step++ });
+    const { losses } = await this.step.run(this.#inputs(), { ...settings, step: this.#step });
+    this.#step++;
     return { milliseconds: performance.now() - start, loss: losses.total };
   }
 
-  /** Every operation's time over a few steps, in sessions of their own that keep a profile. */
+  /** Every operation's time over a few steps, in a session of their own that keeps a profile. */
   async profile(steps: number): Promise<ProfileRow[]> {
-    const { device, method, options, batch } = this;
-    const gradients = await device.compile(gradientProgram(method, batch.count), { profile: true });
-    const update = await device.compile(updateProgram(method, options), { profile: true });
+    const { device, method, options } = this;
+    const program = await device.compile(stepProgram(method, options), { profile: true });
     for (let i = 0; i < steps; i++) {
-      await gradients.run(this.#inputs());
-      await update.run(updateInputs(method, options, { ...settings, step: this.#step++ }));
+      const scalars = updateInputs(method, options, { ...settings, step: this.#step });
+      await program.run({ ...this.#inputs(), ...scalars });
+      this.#step++;
     }
-    return [...(await gradients.endProfiling()), ...(await update.endProfiling())];
+    return program.endProfiling();
   }
 
   async close(): Promise<void> {
@@ -99,6 +96,11 @@ export class MeasuredStep {
     const batch = { ...this.batch, step: this.#step, epoch: this.#step };
     return stepInputs(this.method, batch, { seed: SEED, length: LENGTH });
   }
+}
+
+/** From here on all parameters train, as in all but the first epochs of a run. */
+function firstStep({ late }: Method): number {
+  return Math.ceil((late?.epochs ?? 0) * LENGTH.stepsPerEpoch);
 }
 
 /** The share of a profile's time in matrix products and convolutions. */

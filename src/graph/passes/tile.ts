@@ -71,10 +71,14 @@ export function tile(graph: Graph, { blockElements = 1 << 20, minimumRows = 512 
   return new Tiling(parts, { minimumRows, smallest: (parts * blockElements) / SMALLEST_SHARE }).run(graph);
 }
 
-/** `[R, K] x [K, M]`, the product of a layer with all rows of its input. */
-function isRowProduct({ operator, inputs, attributes }: Node): boolean {
-  const isMatrix = inputs.every(({ rank }) => rank === 2);
-  return operator === "matmul" && isMatrix && !(attributes as MatmulAttributes).transposeA;
+/**
+ * `[R, K] x [K, M]`, the product of a layer with all rows of its input. With one column on either side it is a sum over
+ * rows or an outer product, as of a weight that is centred.
+ */
+function isRowProduct({ operator, inputs, outputs, attributes }: Node): boolean {
+  if (operator !== "matmul" || inputs.some(({ rank }) => rank !== 2)) return false;
+  const [inner, columns] = [at(inputs, 0).shape[1], at(outputs, 0).shape[1]];
+  return inner !== 1 && columns !== 1 && !(attributes as MatmulAttributes).transposeA;
 }
 
 class Tiling {
@@ -197,12 +201,13 @@ class Tiling {
     return planned && { ...planned, count };
   }
 
-  /** A large broadcast of a row per sample, as a mean's gradient is. */
+  /** A large broadcast of a row per sample, as a mean's gradient is; that of a matrix's rows may be a weight's. */
   #planBroadcast({ inputs, outputs }: Node): Plan | undefined {
     const [input, output] = [at(inputs, 0), at(outputs, 0)];
     const { parts: count } = this;
     const rows = output.shape[0] ?? 1;
-    const isCut = input.rank === output.rank && input.shape[0] === rows && rows % count === 0;
+    const isCut =
+      output.rank > 2 && input.rank === output.rank && input.shape[0] === rows && rows % count === 0;
     if (this.#tiled.has(input) || !isCut || output.size < this.limits.smallest) return undefined;
     const shape = withPart(output.shape, 0, count);
     return { inputs: [0], count, result: 0, build: ([x]) => [broadcastTo(x as Tensor, shape)] };

@@ -51,6 +51,8 @@ function adamWith(
       };
     },
 
+    idle: { rate: 0, decay: 0, beta1: 1, beta2: 1 },
+
     update: (input) => {
       const scalar = (name: string) => entry(input.scalars, name, "scalar");
       const [rate, floor, decay] = [scalar("rate"), scalar("floor"), scalar("decay")];

@@ -27,7 +27,10 @@ export function lars({ momentum = 0.9, trust = 0.001 }: LarsOptions = {}): Optim
       decay: weightDecay,
       momentum,
       trust,
+      moves: 1,
     }),
+
+    idle: { rate: 0, momentum: 1, moves: 0 },
 
     update: (input) => {
       const scalar = (name: string) => entry(input.scalars, name, "scalar");
@@ -45,7 +48,7 @@ export function lars({ momentum = 0.9, trust = 0.001 }: LarsOptions = {}): Optim
         }
         const velocity = add(mul(entry(input.state, slot, "state"), scalar("momentum")), step);
         updated.state[slot] = velocity;
-        updated.parameters[name] = sub(parameter, velocity);
+        updated.parameters[name] = sub(parameter, mul(velocity, scalar("moves")));
       }
       return updated;
     },

@@ -51,6 +51,11 @@ export interface Optimizer {
   /** The update's scalar inputs at a step, by name. */
   scalars(settings: StepSettings): Record<string, number>;
   update(input: UpdateInput): Updated;
+  /**
+   * In place of the step's own, scalars with which an update changes nothing where all gradients are 0: a step whose
+   * gradients are not finite is passed over.
+   */
+  readonly idle: Readonly<Record<string, number>>;
 }
 
 /** @throws TypeError when there is no such entry. */

@@ -21,6 +21,8 @@ export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimi
 
     scalars: ({ learningRate, weightDecay = 0 }) => ({ rate: learningRate, decay: weightDecay, momentum }),
 
+    idle: { rate: 0, decay: 0, momentum: 1 },
+
     update: (input) => {
       const scalar = (name: string) => entry(input.scalars, name, "scalar");
       const updated: Updated = { parameters: {}, state: {} };
