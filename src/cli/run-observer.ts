@@ -110,7 +110,9 @@ export async function observeRun(
     columns?: readonly string[],
   ): Promise<void> => {
     const zoom = Math.max(1, Math.floor(96 / config.imageSize));
-    const png = await contactSheet(rasters, { columns: columns?.length ?? rasters.length, zoom });
+    // A report holds many of them.
+    const shrink = Math.max(1, Math.floor(config.imageSize / 96));
+    const png = await contactSheet(rasters, { columns: columns?.length ?? rasters.length, zoom, shrink });
     const name = `${kind}-${String(step).padStart(8, "0")}.png`;
     writeFileAtomic(join(folder.pictures, name), png);
     log.picture({

@@ -192,6 +192,19 @@ describe("encodePng and contactSheet", () => {
       255, 10, 10, 20, 30, 255, 255,
     ]);
   });
+  it("shrinks images to the means of squares, without the rest at the right and below", async () => {
+    const [width, height] = [5, 5];
+    // Red is 40 x, green 20 y, blue both.
+    const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+      const [pixel, channel] = [Math.floor(i / 3), i % 3];
+      const [red, green] = [40 * (pixel % width), 20 * Math.floor(pixel / width)];
+      return [red, green, red + green][channel] as number;
+    });
+    const image = { width, height, channels: 3 as const, data };
+    const sheet = await decodeImage(await contactSheet([image], { gap: 0, shrink: 2 }));
+    expect([sheet.width, sheet.height]).toEqual([2, 2]);
+    expect([...sheet.data]).toEqual([20, 10, 30, 100, 10, 110, 20, 50, 70, 100, 50, 150]);
+  });
   it("refuses to make a sheet of nothing", async () => {
     await expect(contactSheet([])).rejects.toThrow("no image given");
   });
