@@ -39,7 +39,8 @@ export function donatable(
   }
   const published = new Map<Tensor, number>();
   for (const output of Object.values(graph.outputs)) published.set(output, (published.get(output) ?? 0) + 1);
-  const precedence = new Precedence(nodes);
+  const readersOf = (state: Tensor): Node[] => finalReaders(state, readers);
+  const precedence = new Precedence(nodes, [...states.values()].flatMap(readersOf));
   const safe = new Set<string>();
   for (const [name, update] of updates) {
     const old = states.get(name);
@@ -51,7 +52,7 @@ export function donatable(
     if (update === old || (published.get(update) ?? 0) > 1 || published.has(old)) continue;
     const writer = update.producer;
     if (transparent.has(writer.operator) || writer.inputs.length === 0) continue;
-    const isSafe = finalReaders(old, readers).every(
+    const isSafe = readersOf(old).every(
       (reader) =>
         precedence.isBefore(reader, writer) ||
         (reader === writer &&
@@ -72,35 +73,39 @@ function finalReaders(tensor: Tensor, readers: ReadonlyMap<Tensor, readonly Node
   );
 }
 
-/** Which nodes must run before which: a row of bits for each node, the union of its operands' rows and the operands. */
+/** Which of some nodes must run before which node: a row of bits for each, the union of its operands' rows and operands. */
 class Precedence {
-  readonly #index: ReadonlyMap<Node, number>;
+  readonly #rowOf: ReadonlyMap<Node, number>;
+  readonly #columnOf: ReadonlyMap<Node, number>;
   readonly #words: number;
   readonly #rows: Uint32Array;
 
-  constructor(nodes: readonly Node[]) {
-    this.#index = new Map(nodes.map((node, i) => [node, i]));
-    this.#words = Math.ceil(nodes.length / 32);
+  /** @param nodes In the order of a run. @param asked The nodes that `isBefore` is asked for. */
+  constructor(nodes: readonly Node[], asked: Iterable<Node>) {
+    this.#rowOf = new Map(nodes.map((node, i) => [node, i]));
+    this.#columnOf = new Map([...new Set(asked)].map((node, i) => [node, i]));
+    this.#words = Math.ceil(this.#columnOf.size / 32);
     this.#rows = new Uint32Array(nodes.length * this.#words);
-    for (const [i, node] of nodes.entries()) {
-      const row = this.#row(i);
+    for (const node of nodes) {
+      const row = this.#row(node);
       for (const { producer } of node.inputs) {
-        const operand = this.#index.get(producer) as number;
-        this.#row(operand).forEach((word, k) => {
+        this.#row(producer).forEach((word, k) => {
           (row[k] as number) |= word;
         });
-        (row[operand >>> 5] as number) |= 1 << (operand & 31);
+        const column = this.#columnOf.get(producer);
+        if (column !== undefined) (row[column >>> 5] as number) |= 1 << (column & 31);
       }
     }
   }
 
-  /** Whether `first` must have run when `second` begins. */
+  /** Whether `first`, one of those asked for, must have run when `second` begins. */
   isBefore(first: Node, second: Node): boolean {
-    const [bit, row] = [this.#index.get(first) as number, this.#row(this.#index.get(second) as number)];
-    return ((row[bit >>> 5] as number) & (1 << (bit & 31))) !== 0;
+    const column = this.#columnOf.get(first) as number;
+    return ((this.#row(second)[column >>> 5] as number) & (1 << (column & 31))) !== 0;
   }
 
-  #row(i: number): Uint32Array {
-    return this.#rows.subarray(i * this.#words, (i + 1) * this.#words);
+  #row(node: Node): Uint32Array {
+    const start = (this.#rowOf.get(node) as number) * this.#words;
+    return this.#rows.subarray(start, start + this.#words);
   }
 }

@@ -1,6 +1,6 @@
 /**
  * @file The training loop: batches in, steps on the device, rows and checkpoints out. It reads top to bottom; what
- * a step computes is in step.ts and update.ts, what is kept on disk in checkpoint-store.ts and run-folder.ts.
+ * a step computes is in training-step.ts, what is kept on disk in checkpoint-store.ts and run-folder.ts.
  */
 
 import { createLoader, type Dataset, type Loader } from "../data/index.js";

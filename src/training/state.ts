@@ -15,13 +15,13 @@ import { type Device, float32, type HostValue } from "../runtime/index.js";
 
 /** Trained parameters, by their name in the method's tree. */
 export const PARAMETER = "param/";
-/** Gradients of the last step; not saved. */
+/** Gradients, where the update is a program of its own; not saved. */
 export const GRADIENT = "grad/";
 /** Moments. */
 export const OPTIMIZER = "optimizer/";
 /** What a method carries between steps: centres, queues. */
 export const BUFFER = "buffer/";
-/** Buffers' values after the step, which the update takes over; not saved. */
+/** Buffers' values after the step, which an update that is a program of its own takes over; not saved. */
 export const NEXT_BUFFER = "next-buffer/";
 /** Moving averages of parameters, by the same names. */
 export const TEACHER = "teacher/";

@@ -45,11 +45,11 @@ export function stepCost(config: RunConfig): StepCost {
   const options = updateOptions(config, encoder.depth, { totalSteps: 1, stepsPerEpoch: 1 });
   const graphOf = (program: ProgramDefinition) => traceProgram(program).graph;
   const isDivided = accumulate > 1;
-  const gradients = graphOf(
+  const main = graphOf(
     isDivided ? gradientProgram(method, traced) : stepProgram(method, { ...options, batchSize: traced }),
   );
   const parts = batchSize / traced;
-  let flops = parts * countFlops(gradients);
+  let flops = parts * countFlops(main);
   if (isDivided) {
     flops += parts * countFlops(graphOf(featuresProgram(method, traced)));
     flops += countFlops(graphOf(updateProgram(method, options)));
@@ -60,7 +60,7 @@ export function stepCost(config: RunConfig): StepCost {
     flops,
     memory: {
       state: bytesOf(savedTypes(method, options.optimizer)) + sums,
-      activations: (peakActivationBytes(gradients) * microBatch) / traced,
+      activations: (peakActivationBytes(main) * microBatch) / traced,
     },
     microBatch,
   };

@@ -145,7 +145,7 @@ interface AccumulatingPrograms {
 
 type Programs = WholePrograms | AccumulatingPrograms;
 
-/** The gradient half of a step on a whole batch: one program, as it runs without accumulation. */
+/** The gradient half of a step on a whole batch, as one program. */
 export function gradientProgram(method: Method, batch: number): ProgramDefinition {
   return {
     name: "gradients",

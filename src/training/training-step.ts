@@ -1,6 +1,7 @@
 /**
- * @file A whole training step: gradients, then the update. Without accumulation both are one program, whose gradients
- * are never kept between steps and share their memory with the values of the backward pass.
+ * @file A whole training step: gradients, then the update. On the CPU and without accumulation both are one program, whose
+ * gradients are never kept between steps and share their memory with the values of the backward pass. Elsewhere they are
+ * two, and the host decides between them: a shader need not tell what is not finite.
  */
 
 import {
@@ -60,12 +61,12 @@ export async function compileTrainingStep(
   startStep = 0,
 ): Promise<TrainingStep> {
   const { accumulate = 1 } = options;
-  return accumulate === 1
+  return accumulate === 1 && device.settings.provider === "cpu"
     ? WholeStep.compile(device, method, options, startStep)
     : DividedStep.compile(device, method, { ...options, accumulate });
 }
 
-/** Gradients of micro-batches are summed in a state of their own, which the update then reads. */
+/** Gradients are a state of their own, in which micro-batches are summed and which the update then reads. */
 class DividedStep implements TrainingStep {
   private constructor(
     private readonly gradients: GradientStep,
@@ -140,7 +141,7 @@ export function stepProgram(
     },
     trace: (fed, state) => {
       const { outputs = {}, state: computed = {} } = gradients.trace(fed, state);
-      const counts = allFinite(outputs, unprefixed(computed, NEXT_BUFFER));
+      const counts = stepCounts(outputs, unprefixed(computed, NEXT_BUFFER));
       const scalars = mapValues(update.inputs ?? {}, (_, name) => {
         const [own, none] = [fed[name] as Tensor, idle[name]];
         return none === undefined ? own : where(counts, own, none);
@@ -167,10 +168,10 @@ export function stepProgram(
 const LARGEST = 3.4028234663852886e38;
 
 /**
- * Whether the step counts, shape []. It is known only after everything that the gradients' half computes, buffers and
+ * Whether the step counts, shape [], as `isFiniteStep` decides it. It is known only after everything that the gradients' half computes, buffers and
  * metrics too: all that reads a parameter has then read it, and the update may write over it.
  */
-function allFinite(
+function stepCounts(
   outputs: Readonly<Record<string, Tensor>>,
   buffers: Readonly<Record<string, Tensor>>,
 ): Tensor {

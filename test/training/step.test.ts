@@ -6,17 +6,16 @@ import { Device, type HostValue } from "#src/runtime/index.js";
 import {
   buildMethod,
   GradientStep,
-  gradientProgram,
   initializeState,
   makeOptimizer,
   parameterSpecs,
   type RunConfig,
   scaleRules,
   stepInputs,
+  stepProgram,
   trainedSpecs,
   UpdateStep,
   updateInputs,
-  updateProgram,
 } from "#src/training/index.js";
 import { get, largestOf, relativeError } from "../nn/helpers.js";
 import { tinyConfig, tinyMethods } from "./tiny.js";
@@ -100,21 +99,18 @@ describe.each(Object.keys(tinyMethods) as (keyof typeof tinyMethods)[])("%s", (n
   test("a step moves its batch in and a few numbers out", async () => {
     const { method, device, inputs } = await prepared(config);
     await using _ = device;
-    const gradients = await device.compile(gradientProgram(method, config.batchSize));
-    const outputs = await gradients.run(inputs);
-    const batch = config.batchSize * 2 * 3 * config.imageSize ** 2;
-    expect(gradients.transfers.toDevice).toBe(bytesOf(Object.values(inputs)));
-    // Random numbers are a small part beside the pixels.
-    expect(gradients.transfers.toDevice).toBeLessThan(1.25 * batch);
-    const parameters = Object.keys(parameterSpecs(method)).length;
-    expect(gradients.transfers.fromDevice).toBe(bytesOf(Object.values(outputs)));
-    expect(gradients.transfers.fromDevice).toBeLessThan(4 * (parameters + 16));
-
-    const options = { optimizer: makeOptimizer(config), rules: scaleRules(config, 1), length };
-    const update = await device.compile(updateProgram(method, options));
+    const rules = scaleRules(config, 1);
+    const options = { optimizer: makeOptimizer(config), rules, length, batchSize: config.batchSize };
+    const step = await device.compile(stepProgram(method, options));
     const scalars = updateInputs(method, options, { step: 0, learningRate: 1e-3, weightDecay: 0.1 });
-    await update.run(scalars);
-    expect(update.transfers).toEqual({ toDevice: 4 * Object.keys(scalars).length, fromDevice: 0 });
+    const outputs = await step.run({ ...inputs, ...scalars });
+    const batch = config.batchSize * 2 * 3 * config.imageSize ** 2;
+    const moved = bytesOf(Object.values(inputs)) + 4 * Object.keys(scalars).length;
+    expect(step.transfers).toEqual({ toDevice: moved, fromDevice: bytesOf(Object.values(outputs)) });
+    // Random numbers are a small part beside the pixels.
+    expect(moved).toBeLessThan(1.25 * batch);
+    const parameters = Object.keys(parameterSpecs(method)).length;
+    expect(step.transfers.fromDevice).toBeLessThan(4 * (parameters + 16));
   });
 });
 

@@ -30,7 +30,7 @@ export function lars({ momentum = 0.9, trust = 0.001 }: LarsOptions = {}): Optim
       moves: 1,
     }),
 
-    idle: { rate: 0, momentum: 1, moves: 0 },
+    idle: { rate: 0, decay: 0, momentum: 1, moves: 0 },
 
     update: (input) => {
       const scalar = (name: string) => entry(input.scalars, name, "scalar");

@@ -52,8 +52,8 @@ export interface Optimizer {
   scalars(settings: StepSettings): Record<string, number>;
   update(input: UpdateInput): Updated;
   /**
-   * In place of the step's own, scalars with which an update changes nothing where all gradients are 0: a step whose
-   * gradients are not finite is passed over.
+   * In place of the step's own, scalars with which an update changes no finite state where all gradients are 0: a step
+   * whose gradients are not finite is passed over.
    */
   readonly idle: Readonly<Record<string, number>>;
 }
