@@ -1,6 +1,6 @@
 /** @file Many small images in one picture. */
 
-import { encodePng, type Raster } from "./image.js";
+import { encodePng, type Raster, shrunk } from "./image.js";
 
 export interface ContactSheetOptions {
   /** Images in a row; by default the sheet is about square. */
@@ -11,7 +11,7 @@ export interface ContactSheetOptions {
   readonly background?: number;
   /** Each pixel becomes a square of this side, so that small images can be seen. */
   readonly zoom?: number;
-  /** Squares of this side become one pixel, their mean, before that; what is left at the right and below is cut off. */
+  /** Images are resized to a part of their size, one in this many pixels a side, before that. */
   readonly shrink?: number;
   /** Lines of text under each image; cut where they are wider than it. */
   readonly captions?: readonly (readonly string[])[];
@@ -29,9 +29,10 @@ export async function contactSheet(
   originals: readonly Raster[],
   options: ContactSheetOptions = {},
 ): Promise<Uint8Array> {
-  const images = originals.map((image) => shrunk(image, options.shrink ?? 1));
-  if (images.length === 0) throw new RangeError("contactSheet: no image given, expected at least one");
-  const { columns = Math.ceil(Math.sqrt(images.length)), gap = 2, background = 255, zoom = 1 } = options;
+  if (originals.length === 0) throw new RangeError("contactSheet: no image given, expected at least one");
+  const { gap = 2, background = 255, zoom = 1, shrink = 1 } = options;
+  const images = await Promise.all(originals.map((image) => shrunk(image, shrink)));
+  const { columns = Math.ceil(Math.sqrt(images.length)) } = options;
   const { captions = [] } = options;
   const lines = Math.max(0, ...captions.map((caption) => caption.length));
   const captionHeight = lines === 0 ? 0 : lines * LINE + 4;
@@ -61,25 +62,6 @@ export async function contactSheet(
     return caption.map((line, i) => textElement(line, left, top + (i + 1) * LINE - 2, cellWidth));
   });
   return encodePng(sheet, width, height, text.join(""));
-}
-
-function shrunk(image: Raster, factor: number): Raster {
-  if (factor === 1) return image;
-  const [width, height] = [Math.floor(image.width / factor), Math.floor(image.height / factor)];
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let channel = 0; channel < 3; channel++) {
-        let sum = 0;
-        for (let i = 0; i < factor * factor; i++) {
-          const [row, column] = [y * factor + Math.floor(i / factor), x * factor + (i % factor)];
-          sum += image.data[(row * image.width + column) * 3 + channel] as number;
-        }
-        data[(y * width + x) * 3 + channel] = Math.round(sum / factor ** 2);
-      }
-    }
-  }
-  return { width, height, channels: 3, data };
 }
 
 function textElement(line: string, x: number, y: number, width: number): string {

@@ -153,6 +153,16 @@ export async function decodeImage(input: string | Uint8Array, options: DecodeOpt
   return decodeShrunk(input, header, shrinkFor(header, sideRatio(header, options)));
 }
 
+/** An image at 1 / `factor` of its width and height, rounded down. */
+export async function shrunk(image: Raster, factor: number): Promise<Raster> {
+  if (factor === 1) return image;
+  configure();
+  const [width, height] = [Math.floor(image.width / factor), Math.floor(image.height / factor)];
+  const raw = { width: image.width, height: image.height, channels: 3 } as const;
+  const data = await sharp(image.data, { raw }).resize(width, height, { fit: "fill" }).raw().toBuffer();
+  return { width, height, channels: 3, data };
+}
+
 /**
  * PNG file of pixels [height, width, 3].
  * @param text SVG `text` elements to be drawn over them, in dark small letters.

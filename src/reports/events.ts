@@ -124,7 +124,7 @@ export interface EvaluationRecord extends RecordOrigin {
   scatter?: ScatterSeries[];
   knn?: KnnResult;
   /** Settings of the probe by name. */
-  probe?: object;
+  probe?: Readonly<Record<string, unknown>>;
 }
 
 /** A data set that an encoder was evaluated on. */

@@ -100,7 +100,7 @@ export class GradientStep {
   async run(inputs: StepInputs): Promise<Gradients> {
     if ("whole" in this.programs) {
       const outputs = await this.programs.whole.run(inputs);
-      return collect([outputs], this.names, this.programs.whole.transfers.toDevice);
+      return collectGradients([outputs], this.names, this.programs.whole.transfers.toDevice);
     }
     return this.#accumulated(inputs, this.programs);
   }
@@ -129,7 +129,7 @@ export class GradientStep {
       outputs.push(await backward.run({ ...part, ...microCotangents[i] }, { transfer: true }));
       bytes += backward.transfers.toDevice;
     }
-    return collect(outputs, this.names, bytes);
+    return collectGradients(outputs, this.names, bytes);
   }
 }
 
@@ -301,7 +301,7 @@ function featureStd(features: Tensors): Tensor {
 }
 
 /** Sums the outputs of the programs of one step; what more than one of them gives is a part of the whole. */
-export function collect(
+export function collectGradients(
   outputs: readonly Readonly<Record<string, HostValue>>[],
   names: readonly string[],
   bytesToDevice: number,

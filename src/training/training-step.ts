@@ -22,7 +22,14 @@ import type { Method } from "../methods/index.js";
 import { mapValues, prefixed, unprefixed } from "../records.js";
 import type { Device, Program, ProgramDefinition } from "../runtime/index.js";
 import { BUFFER, GRADIENT, NEXT_BUFFER, readTypes, trainedSpecs } from "./state.js";
-import { collect, decidesStep, GradientStep, type Gradients, gradientProgram, isFiniteStep } from "./step.js";
+import {
+  collectGradients,
+  decidesStep,
+  GradientStep,
+  type Gradients,
+  gradientProgram,
+  isFiniteStep,
+} from "./step.js";
 import type { StepInputs } from "./step-inputs.js";
 import {
   idleInputs,
@@ -118,7 +125,7 @@ class WholeStep implements TrainingStep {
       ...inputs,
       ...updateInputs(method, options, settings, { skipsLate }),
     });
-    return collect([outputs], Object.keys(trainedSpecs(method)), program.transfers.toDevice);
+    return collectGradients([outputs], Object.keys(trainedSpecs(method)), program.transfers.toDevice);
   }
 }
 
@@ -168,8 +175,8 @@ export function stepProgram(
 const LARGEST = 3.4028234663852886e38;
 
 /**
- * Whether the step counts, shape [], as `isFiniteStep` decides it. It is known only after everything that the gradients' half computes, buffers and
- * metrics too: all that reads a parameter has then read it, and the update may write over it.
+ * Whether the step counts, shape [], as `isFiniteStep` decides it. It is known only after everything that the gradients'
+ * half computes, buffers and metrics too: all that reads a parameter has then read it, and the update may write over it.
  */
 function stepCounts(
   outputs: Readonly<Record<string, Tensor>>,

@@ -57,9 +57,7 @@ test("every combination and every further grid is a run, made once", async () =>
   for (const name of runs) {
     const evaluations = readEvaluations(join(out, name));
     expect(evaluations.length, name).toBeGreaterThan(0);
-    expect(evaluations.map(({ probe }) => (probe as { hidden?: number } | undefined)?.hidden)).toEqual(
-      evaluations.map(() => 16),
-    );
+    expect(evaluations.map(({ probe }) => probe?.hidden)).toEqual(evaluations.map(() => 16));
   }
 
   // One run lost: only that one is made again.

@@ -192,18 +192,27 @@ describe("encodePng and contactSheet", () => {
       255, 10, 10, 20, 30, 255, 255,
     ]);
   });
-  it("shrinks images to the means of squares, without the rest at the right and below", async () => {
-    const [width, height] = [5, 5];
-    // Red is 40 x, green 20 y, blue both.
-    const data = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
-      const [pixel, channel] = [Math.floor(i / 3), i % 3];
-      const [red, green] = [40 * (pixel % width), 20 * Math.floor(pixel / width)];
-      return [red, green, red + green][channel] as number;
+  it("shrinks images, each by itself", async () => {
+    const tile = (left: number, right: number) => ({
+      width: 13,
+      height: 9,
+      channels: 3 as const,
+      data: Uint8Array.from({ length: 13 * 9 * 3 }, (_, i) => (Math.floor(i / 3) % 13 < 6 ? left : right)),
     });
-    const image = { width, height, channels: 3 as const, data };
-    const sheet = await decodeImage(await contactSheet([image], { gap: 0, shrink: 2 }));
-    expect([sheet.width, sheet.height]).toEqual([2, 2]);
-    expect([...sheet.data]).toEqual([20, 10, 30, 100, 10, 110, 20, 50, 70, 100, 50, 150]);
+    const sheet = await decodeImage(
+      await contactSheet([tile(10, 90), tile(200, 160)], { gap: 1, shrink: 2 }),
+    );
+    expect([sheet.width, sheet.height]).toEqual([1 + 2 * (6 + 1), 1 + 4 + 1]);
+    const at = (x: number) => sheet.data[3 * (2 * sheet.width + x)] as number;
+    for (const [x, value] of [
+      [1, 10],
+      [6, 90],
+      [8, 200],
+      [13, 160],
+      [7, 255],
+    ] as const) {
+      expect(Math.abs(at(x) - value), `${x}`).toBeLessThanOrEqual(3);
+    }
   });
   it("refuses to make a sheet of nothing", async () => {
     await expect(contactSheet([])).rejects.toThrow("no image given");

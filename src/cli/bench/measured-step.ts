@@ -75,7 +75,7 @@ export class MeasuredStep {
     return { milliseconds: performance.now() - start, loss: losses.total };
   }
 
-  /** Every operation's time over a few steps, in a session of their own that keeps a profile. */
+  /** Every operation's time over a few steps, in a session of its own that keeps a profile. */
   async profile(steps: number): Promise<ProfileRow[]> {
     const { device, method, options } = this;
     const program = await device.compile(stepProgram(method, options), { profile: true });
