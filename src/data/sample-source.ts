@@ -2,7 +2,7 @@
  * @file Where one sample's pixels come from, as plain data, so that any thread can read it without its data set.
  */
 
-import { open } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { renderDeadLeaves } from "./dead-leaves.js";
 import { decodeShrunk, type ImageHeader, type Raster, readHeader, type Shrink } from "./image.js";
 
@@ -32,8 +32,9 @@ export interface OpenedSource {
 export async function openSource(source: SampleSource, known?: ImageHeader): Promise<OpenedSource> {
   switch (source.kind) {
     case "file": {
-      const header = known ?? (await readHeader(source.path));
-      return { header, decode: (shrink) => decodeShrunk(source.path, header, shrink) };
+      const input = await fileInput(source.path);
+      const header = known ?? (await readHeader(input));
+      return { header, decode: (shrink) => decodeShrunk(input, header, shrink) };
     }
     case "slice": {
       if (source.size === 0) throw new Error("empty file (0 bytes)");
@@ -56,6 +57,16 @@ export async function openSource(source: SampleSource, known?: ImageHeader): Pro
 
 function plain(side: number): ImageHeader {
   return { width: side, height: side, plainProfile: true, shrinkable: false };
+}
+
+/** Files up to this size are read once, for header and pixels: libvips takes twice the time to read a small file itself. */
+const LARGEST_READ_BYTES = 2 ** 25;
+
+/** A file's bytes, or its path when it is large. */
+async function fileInput(path: string): Promise<string | Uint8Array> {
+  const { size } = await stat(path);
+  if (size === 0) throw new Error("empty file (0 bytes)");
+  return size > LARGEST_READ_BYTES ? path : readFile(path);
 }
 
 async function readBytes(path: string, offset: number, size: number): Promise<Uint8Array> {
