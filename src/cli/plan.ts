@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { formatCompact, formatCount, formatDuration, formatLargeCount } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
 import { type RunConfig, runLength, type StepCost, stepCost } from "../training/index.js";
-import { gemmSpeed } from "./doctor/probes.js";
+import { elementwiseSpeed, gemmSpeed } from "./doctor/probes.js";
 import { addJsonOption, collected, positiveNumber, wholeNumber } from "./options.js";
 import { printResult } from "./output.js";
 import { loadRecipe } from "./recipes.js";
@@ -25,8 +25,12 @@ interface PlanFlags {
 /** What processes took, in the estimate's units, over five recipes: runtime, compiled programs, and its allocator. */
 const MEMORY_RATIO = [1.3, 1.8] as const;
 
-/** Share of a step's time in matrix products on a CPU (docs/performance.md); the rest is limited by memory. */
-const PRODUCT_SHARE = 2 / 3;
+/**
+ * How much faster a step is than the probes of `doctor`, over the ten steps of docs/performance.md: their products are
+ * larger than the probe's, and their element-wise nodes are fused or find their values in the cache.
+ */
+const PRODUCT_GAIN = 1;
+const MOVING_GAIN = 1;
 
 /** Dense bfloat16 products of an A100 by its data sheet, operations a second. */
 const A100_PEAK = 312e12;
@@ -63,7 +67,8 @@ Examples:
   inbetween plan paper/ijepa --set batchSize=1024 --accumulate 8 --json
 
 Operations are those of matrix products and convolutions, from the traced graph. Time here is what they take at this
-machine's measured speed, if they are two thirds of a step; time on GPUs assumes a share of their peak. Memory is
+machine's measured speed, and what moving all other values through memory takes; time on GPUs assumes a share of their
+peak. Memory is
 state and the values alive at once; a process takes more, as the runtime needs some of its own.`,
   );
   command.action(async (recipe: string, flags: PlanFlags) => {
@@ -74,8 +79,9 @@ state and the values alive at once; a process takes more, as the runtime needs s
     const cost = stepCost(config);
     const length = runLength(config, { length: images, name: `${images} images` }, { minimumBatch: 1 });
     const threads = flags.threads ?? availableParallelism();
-    const gflops = await measuredSpeed(threads);
-    const secondsPerStep = cost.flops / (gflops * 1e9) / PRODUCT_SHARE;
+    const speed = await measuredSpeed(threads);
+    const productSeconds = cost.flops / (speed.gflops * PRODUCT_GAIN * 1e9);
+    const secondsPerStep = productSeconds + cost.movedBytes / (speed.gigabytesPerSecond * MOVING_GAIN * 1e9);
     const plan = {
       recipe: config.name,
       ...(config.table ? { table: config.table } : {}),
@@ -90,8 +96,8 @@ state and the values alive at once; a process takes more, as the runtime needs s
       ...length,
       here: {
         threads,
-        gflops,
-        productShare: PRODUCT_SHARE,
+        ...speed,
+        productShare: productSeconds / secondsPerStep,
         secondsPerStep,
         seconds: secondsPerStep * length.totalSteps,
       },
@@ -105,9 +111,14 @@ state and the values alive at once; a process takes more, as the runtime needs s
   });
 }
 
-async function measuredSpeed(threads: number): Promise<number> {
+interface Speed {
+  readonly gflops: number;
+  readonly gigabytesPerSecond: number;
+}
+
+async function measuredSpeed(threads: number): Promise<Speed> {
   await using device = await Device.open({ provider: "cpu", threads });
-  return await gemmSpeed(device);
+  return { gflops: await gemmSpeed(device), gigabytesPerSecond: await elementwiseSpeed(device) };
 }
 
 interface Plan extends StepCost {
@@ -116,10 +127,10 @@ interface Plan extends StepCost {
   readonly totalSteps: number;
   readonly here: {
     readonly threads: number;
-    readonly gflops: number;
+    readonly productShare: number;
     readonly secondsPerStep: number;
     readonly seconds: number;
-  };
+  } & Speed;
   readonly paper: readonly {
     readonly gpus: number;
     readonly utilization: number;
@@ -158,8 +169,8 @@ function planText(config: RunConfig, plan: Plan): string {
     ],
     [
       "here",
-      `${formatDuration(here.seconds)}, ${seconds(here.secondsPerStep)} a step: products at ${Math.round(here.gflops)} GFLOP/s ` +
-        `on ${here.threads} threads, two thirds of the time`,
+      `${formatDuration(here.seconds)}, ${seconds(here.secondsPerStep)} a step, ${Math.round(100 * here.productShare)} % of it products: ` +
+        `${Math.round(here.gflops)} GFLOP/s and ${Math.round(here.gigabytesPerSecond)} GB/s measured on ${here.threads} threads`,
     ],
     [
       "A100",

@@ -3,8 +3,8 @@
 export * from "./autodiff.js";
 export * from "./dtype.js";
 export * from "./errors.js";
-export { countFlops } from "./flops.js";
 export * from "./graph.js";
+export { countFlops, countMovedBytes } from "./cost.js";
 export { peakActivationBytes } from "./liveness.js";
 export type { Emitter, Target } from "./onnx/emitter.js";
 export { joined as joinedFile, type OnnxFile } from "./onnx/model-file.js";

@@ -1,6 +1,14 @@
 /** @file What a step asks of a machine, from its traced programs: nothing is computed. */
 
-import { bytesPerElement, countFlops, peakActivationBytes, sizeOf, type TensorType } from "../graph/index.js";
+import {
+  bytesPerElement,
+  countFlops,
+  countMovedBytes,
+  type Graph,
+  peakActivationBytes,
+  sizeOf,
+  type TensorType,
+} from "../graph/index.js";
 import { flattenTree } from "../nn/index.js";
 import { type ProgramDefinition, traceProgram } from "../runtime/index.js";
 import type { RunConfig } from "./config.js";
@@ -22,6 +30,8 @@ export interface StepCost {
   };
   /** Of matrix products and convolutions in a step of the whole batch, update included. */
   readonly flops: number;
+  /** Bytes that everything else reads and writes in that step. */
+  readonly movedBytes: number;
   readonly memory: {
     /** Parameters, their moments, under accumulation the sums of their gradients, teacher and buffers, in bytes. */
     readonly state: number;
@@ -49,15 +59,16 @@ export function stepCost(config: RunConfig): StepCost {
     isDivided ? gradientProgram(method, traced) : stepProgram(method, { ...options, batchSize: traced }),
   );
   const parts = batchSize / traced;
-  let flops = parts * countFlops(main);
-  if (isDivided) {
-    flops += parts * countFlops(graphOf(featuresProgram(method, traced)));
-    flops += countFlops(graphOf(updateProgram(method, options)));
-  }
+  const total = (count: (graph: Graph) => number): number => {
+    if (!isDivided) return parts * count(main);
+    const features = graphOf(featuresProgram(method, traced));
+    return parts * (count(main) + count(features)) + count(graphOf(updateProgram(method, options)));
+  };
   const sums = isDivided ? bytesOf(trainedSpecs(method)) : 0;
   return {
     parameters: parameterCounts(method),
-    flops,
+    flops: total(countFlops),
+    movedBytes: total(countMovedBytes),
     memory: {
       state: bytesOf(savedTypes(method, options.optimizer)) + sums,
       activations: (peakActivationBytes(main) * microBatch) / traced,

@@ -81,7 +81,6 @@ test("plan prints one JSON object: lengths in steps, times in seconds", async ()
     readonly flops: number;
     readonly paper: readonly { readonly seconds: number }[];
   };
-  expect(here.secondsPerStep).toBeCloseTo((flops / ((here.gflops as number) * 1e9)) * 1.5, 6);
   expect(here.seconds).toBeCloseTo(20 * (here.secondsPerStep as number), 6);
   expect(paper[0]?.seconds).toBeCloseTo((20 * flops) / (16 * 312e12 * 0.35), 9);
 });

@@ -4,7 +4,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism, cpus, freemem, loadavg, totalmem } from "node:os";
 import { imageLibraries } from "../../data/index.js";
-import { countFlops, matmul, sum, type Tensor } from "../../graph/index.js";
+import { add, countFlops, countMovedBytes, matmul, slice, sum, type Tensor } from "../../graph/index.js";
 import { randomStream } from "../../random.js";
 import { mapValues } from "../../records.js";
 import {
@@ -153,27 +153,48 @@ async function tryProvider(name: ProviderName): Promise<ProviderState> {
 }
 
 const TEST_SECONDS = 1;
-const ROWS = 512;
 const WIDTH = 512;
 const LAYERS = 8;
 
 /** Products like those of a ViT in a row, inside one graph; only their sum comes out. */
-const products: ProgramDefinition = {
-  name: "matrix products",
-  state: {
-    "doctor/x": { dtype: "float32", shape: [ROWS, WIDTH] },
-    "doctor/w": { dtype: "float32", shape: [WIDTH, WIDTH] },
-  },
-  trace: (_, state) => {
-    let x = state["doctor/x"] as Tensor;
-    for (let i = 0; i < LAYERS; i++) x = matmul(x, state["doctor/w"] as Tensor);
-    return { outputs: { sum: sum(x) } };
-  },
-};
+const products = chain("matrix products", [512, WIDTH], (x, w) => matmul(x, w));
 
-/** 1e9 operations a second in the fastest run of a second. */
+/** Additions over a batch's activations in a row: 16 MB, more than a cache holds. */
+const additions = chain("additions", [8192, WIDTH], (x, w) => add(x, slice(w, 0, 0, 1)));
+
+/** The same operation several times, `x = next(x, w)` with `w` of `[WIDTH, WIDTH]`. */
+function chain(
+  name: string,
+  shape: readonly [number, number],
+  next: (x: Tensor, w: Tensor) => Tensor,
+): ProgramDefinition {
+  return {
+    name,
+    state: {
+      [`doctor/${name}/x`]: { dtype: "float32", shape },
+      [`doctor/${name}/w`]: { dtype: "float32", shape: [WIDTH, WIDTH] },
+    },
+    trace: (_, state) => {
+      let x = state[`doctor/${name}/x`] as Tensor;
+      for (let i = 0; i < LAYERS; i++) x = next(x, state[`doctor/${name}/w`] as Tensor);
+      return { outputs: { sum: sum(x) } };
+    },
+  };
+}
+
+/** 1e9 operations of matrix products a second. */
 export async function gemmSpeed(device: Device): Promise<number> {
-  const program = await device.compile(products);
+  return countFlops(traceProgram(products).graph) / (await fastestRun(device, products)) / 1e9;
+}
+
+/** 1e9 bytes that element-wise operations read and write a second. */
+export async function elementwiseSpeed(device: Device): Promise<number> {
+  return countMovedBytes(traceProgram(additions).graph) / (await fastestRun(device, additions)) / 1e9;
+}
+
+/** Seconds of the fastest run within a second. */
+async function fastestRun(device: Device, definition: ProgramDefinition): Promise<number> {
+  const program = await device.compile(definition);
   const random = randomStream(0, "doctor");
   // Of a scale that keeps the products' own.
   const draw = (shape: readonly number[]) =>
@@ -184,7 +205,7 @@ export async function gemmSpeed(device: Device): Promise<number> {
       ),
       shape,
     );
-  await device.setState(mapValues(products.state ?? {}, ({ shape }) => draw(shape)));
+  await device.setState(mapValues(definition.state ?? {}, ({ shape }) => draw(shape)));
   await program.run();
   const start = performance.now();
   let fastest = Number.POSITIVE_INFINITY;
@@ -192,5 +213,5 @@ export async function gemmSpeed(device: Device): Promise<number> {
     await program.run();
     fastest = Math.min(fastest, program.seconds);
   }
-  return countFlops(traceProgram(products).graph) / fastest / 1e9;
+  return fastest;
 }

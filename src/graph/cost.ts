@@ -1,8 +1,9 @@
-/** @file How much arithmetic a graph asks for, from its shapes. */
+/** @file How much arithmetic and memory traffic a graph asks for, from its shapes. */
 
+import { bytesPerElement } from "./dtype.js";
 import { type Graph, nodesOf } from "./graph.js";
 import type { MatmulAttributes } from "./operators/matmul.js";
-import { at, type Node } from "./tensor.js";
+import { at, type Node, type Tensor } from "./tensor.js";
 
 /**
  * Floating point operations of a graph's matrix products and convolutions, a multiplication and an addition counted
@@ -11,6 +12,36 @@ import { at, type Node } from "./tensor.js";
  */
 export function countFlops(graph: Graph): number {
   return nodesOf(graph).reduce((total, node) => total + flopsOf(node), 0);
+}
+
+/** Operators of which `countFlops` counts the arithmetic. */
+const products = new Set(["matmul", "conv2d", "convTranspose2d"]);
+
+/** Operators that move nothing: they name values, or give the same ones another shape. */
+const still = new Set(["constant", "input", "reshape", "customVjp", "stopGradient"]);
+
+/** Operators that read no more of an input than they write. */
+const selecting = new Set(["slice", "split", "gather"]);
+
+/**
+ * Bytes that everything but matrix products and convolutions reads and writes when no two nodes are fused: what limits
+ * element-wise work.
+ */
+export function countMovedBytes(graph: Graph): number {
+  return nodesOf(graph).reduce((total, node) => total + movedBytesOf(node), 0);
+}
+
+function movedBytesOf({ operator, inputs, outputs }: Node): number {
+  if (products.has(operator) || still.has(operator)) return 0;
+  const written = totalBytes(outputs);
+  const read = selecting.has(operator)
+    ? inputs.reduce((sum, input) => sum + Math.min(written, totalBytes([input])), 0)
+    : totalBytes(inputs);
+  return written + read;
+}
+
+function totalBytes(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { size, dtype }) => sum + size * bytesPerElement[dtype], 0);
 }
 
 function flopsOf({ operator, inputs, outputs, attributes }: Node): number {

@@ -1,15 +1,19 @@
-/** @file Counted operations against the closed formulas of a vision transformer and of convolutions. */
+/** @file Counted operations against the closed formulas of a vision transformer and of convolutions; counted bytes. */
 
 import { describe, expect, it } from "vitest";
 import {
+  add,
   conv2d,
   convTranspose2d,
   countFlops,
+  countMovedBytes,
   grad,
   input,
   makeGraph,
   matmul,
   mean,
+  reshape,
+  slice,
   square,
   sum,
   type Tensor,
@@ -77,5 +81,18 @@ describe("countFlops", () => {
 
   it("counts nothing element-wise", () => {
     expect(countFlops(makeGraph({ y: sum(square(input("x", [100]))) }))).toBe(0);
+  });
+});
+
+describe("countMovedBytes", () => {
+  it("counts what is read and written, nothing of products and of new shapes, of a slice only its part", () => {
+    const x = input("x", [10, 100]);
+    const bytes = (y: Tensor) => countMovedBytes(makeGraph({ y }));
+    expect(bytes(add(x, input("b", [100])))).toBe(4 * (1000 + 100 + 1000));
+    expect(bytes(sum(x, [1]))).toBe(4 * (1000 + 10));
+    expect(bytes(matmul(x, input("w", [100, 7])))).toBe(0);
+    expect(bytes(reshape(x, [1000]))).toBe(0);
+    expect(bytes(slice(x, 0, 2, 5))).toBe(4 * (300 + 300));
+    expect(bytes(square(add(x, x)))).toBe(bytes(add(x, x)) + bytes(square(x)));
   });
 });
