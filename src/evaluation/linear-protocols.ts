@@ -42,7 +42,7 @@ export const linearProtocols: Record<LinearProtocolName, LinearProtocol> = {
     name: "paper",
     optimizer: "adamw",
     batchSize: 1024,
-    learningRates: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
+    learningRates: [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1],
     scaleLearningRates: false,
     weightDecays: [0],
     length: { epochs: 100 },
