@@ -5,7 +5,7 @@ import { openDataset } from "../data/index.js";
 import {
   type Encoder,
   evaluateTransformations,
-  type FeatureKind,
+  type PairFeature,
   type TransformationsRecord,
 } from "../evaluation/index.js";
 import { mapValues } from "../records.js";
@@ -24,7 +24,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly random?: string;
   readonly data: string;
   readonly split?: string;
-  readonly features?: FeatureKind;
+  readonly features?: PairFeature;
   readonly repeats: number;
   readonly seed: number;
   readonly train?: number;
@@ -48,10 +48,10 @@ export function addEvaluate(program: Command): void {
     .option("--random <recipe>", "the recipe's encoder as it starts: the baseline")
     .requiredOption("--data <data>", 'folder of images, data set, or "synthetic[:COUNT]"')
     .addOption(
-      new Option("--features <kind>", "which feature (default: the one that was trained)").choices([
-        "cls",
-        "mean",
-      ]),
+      new Option(
+        "--features <kind>",
+        "which feature (default: the one that was trained); patches: all patch features side by side",
+      ).choices(["cls", "mean", "patches"]),
     )
     .option(
       "--repeats <n>",

@@ -67,6 +67,7 @@ export { type Neighbor, nearestNeighbors } from "./neighbors.js";
 export {
   extractPairs,
   leakFreeDisc,
+  type PairFeature,
   type PairOptions,
   type Pairs,
   TRANSFORMATION_PROTOCOLS,

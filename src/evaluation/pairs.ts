@@ -7,8 +7,9 @@ import { mapKeys, mapValues, prefixed, unprefixed } from "../records.js";
 import type { Device } from "../runtime/index.js";
 import { drawBatch, normalizeTheta, type Transformation, transformation } from "../transforms/index.js";
 import type { Encoder, FeatureKind, ResidentEncoder } from "./encoder.js";
+import { EvaluationError } from "./evaluation-error.js";
 import { FeatureExtractor, type View } from "./features.js";
-import { besides, type Matrix, matrix, rowOf } from "./matrix.js";
+import { besides, type Matrix, matrix } from "./matrix.js";
 import { cropsOf, evaluationBatches, subset } from "./subset.js";
 
 /** The four transformations whose parameters are predicted (paper, section 4.2). */
@@ -61,11 +62,17 @@ function thetaStream(seed: number, task: TransformationTask, sample: number) {
   return randomStream(seed, "evaluation", task, sample);
 }
 
+/** `patches`: all patch tokens side by side, so that the probe also sees where something is. */
+export type PairFeature = FeatureKind | "patches";
+
+/** Numbers of one image's features: the features of all pairs are held at once. */
+const MOST_FEATURES = 8192;
+
 export interface PairOptions {
   readonly device: Device;
   readonly encoder: Encoder | ResidentEncoder;
   readonly dataset: Dataset;
-  readonly kind: FeatureKind;
+  readonly kind: PairFeature;
   readonly protocols: readonly TransformationProtocol[];
   /** Samples by part. */
   readonly parts: Readonly<Record<string, Uint32Array>>;
@@ -113,12 +120,24 @@ function viewsFor(protocols: readonly TransformationProtocol[], size: number): R
   return { ...plain, ...masked };
 }
 
-/** Reads every image once and encodes all its views in one run. */
+/**
+ * Reads every image once and encodes all its views in one run.
+ * @throws EvaluationError when the patches of an image are too many numbers.
+ */
 export async function extractPairs(options: PairOptions): Promise<Record<string, Pairs>> {
   const { device, encoder, dataset, kind, protocols, parts, seed, batchSize = 8 } = options;
-  const size = encoder.config.imageSize;
+  const { imageSize: size, embedDim, patchSize } = encoder.config;
+  // Rows of the extracted matrix that are one image's features.
+  const tokens = kind === "patches" ? (size / patchSize) ** 2 : 1;
+  const width = tokens * embedDim;
+  if (width > MOST_FEATURES) {
+    throw new EvaluationError(
+      `the patches of an image are ${tokens} x ${embedDim} features, more than the ${MOST_FEATURES} that are probed; use "mean"`,
+    );
+  }
   const extractor = await FeatureExtractor.create(device, encoder, {
-    kinds: [kind],
+    kinds: kind === "patches" ? [] : [kind],
+    patches: kind === "patches",
     batchSize,
     views: viewsFor(protocols, size),
     inputs: Object.assign(
@@ -154,7 +173,9 @@ export async function extractPairs(options: PairOptions): Promise<Record<string,
     positions.forEach((position, i) => {
       rows.push({
         position,
-        views: mapValues(found, (features) => rowOf(features[kind] as Matrix, i)),
+        views: mapValues(found, (features) =>
+          (features[kind] as Matrix).data.subarray(i * width, (i + 1) * width),
+        ),
         thetas: mapValues(transformations, ({ components }, task) => {
           const { data } = draws[task as TransformationTask].theta as { data: Float32Array };
           return data.subarray(i * components.length, (i + 1) * components.length);
@@ -177,7 +198,7 @@ export async function extractPairs(options: PairOptions): Promise<Record<string,
       });
       return matrix(own.length, columns, data);
     };
-    const view = (viewed: string) => joined((row) => row.views[viewed] as Float32Array, extractor.features);
+    const view = (viewed: string) => joined((row) => row.views[viewed] as Float32Array, width);
     result[name] = {
       samples: Int32Array.from(own, ({ position }) => all[position] as number),
       features: (task, protocol) => {

@@ -7,12 +7,13 @@ import type { Dataset } from "../data/index.js";
 import { mapValues } from "../records.js";
 import type { Device } from "../runtime/index.js";
 import type { Component } from "../transforms/index.js";
-import type { Encoder, FeatureKind } from "./encoder.js";
+import type { Encoder } from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
 import type { Matrix } from "./matrix.js";
 import {
   extractPairs,
   isMasked,
+  type PairFeature,
   type Pairs,
   TRANSFORMATION_PROTOCOLS,
   TRANSFORMATION_TASKS,
@@ -31,7 +32,7 @@ export interface TransformationsOptions {
   /** Name of what is evaluated, for the records; the encoder's label when omitted. */
   readonly name?: string;
   /** Default: what the pretraining loss saw. */
-  readonly features?: FeatureKind;
+  readonly features?: PairFeature;
   /** Pairs, each of an image of its own. Defaults 4,000, 500 and 1,500. */
   readonly trainPairs?: number;
   readonly validationPairs?: number;
@@ -75,7 +76,7 @@ export interface TransformationsRecord {
   protocol: TransformationProtocol;
   name: string;
   encoder: string;
-  features: FeatureKind;
+  features: PairFeature;
   seed: number;
   data: string;
   dataFingerprint: string;

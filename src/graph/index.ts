@@ -1,10 +1,10 @@
 /** @file Symbolic tensors, operators, differentiation, passes and the ONNX writer. */
 
 export * from "./autodiff.js";
+export { countFlops, countMovedBytes } from "./cost.js";
 export * from "./dtype.js";
 export * from "./errors.js";
 export * from "./graph.js";
-export { countFlops, countMovedBytes } from "./cost.js";
 export { peakActivationBytes } from "./liveness.js";
 export type { Emitter, Target } from "./onnx/emitter.js";
 export { joined as joinedFile, type OnnxFile } from "./onnx/model-file.js";

@@ -220,3 +220,31 @@ test("nothing from beyond the border comes into the leak-free disc, whatever the
   }
   expect(transformation("translation").components.map(({ high }) => high)).toEqual([reach, reach]);
 });
+
+test("patch features side by side: their mean is the mean feature, and too many are refused", async () => {
+  const options = {
+    device,
+    encoder: randomEncoder(tinyConfig, 0),
+    dataset: await synthetic(12),
+    protocols: ["paper-zero-fill"] as const,
+    parts: { all: Uint32Array.from({ length: 12 }, (_, i) => i) },
+    seed: 0,
+  };
+  const features = async (kind: "mean" | "patches") =>
+    (await extractPairs({ ...options, kind })).all?.features("rotation", "paper-zero-fill");
+  const [mean, patches] = [await features("mean"), await features("patches")];
+  const { embedDim, imageSize, patchSize } = tinyConfig;
+  const tokens = (imageSize / patchSize) ** 2;
+  expect(mean?.columns).toBe(2 * embedDim);
+  expect(patches).toMatchObject({ rows: 12, columns: 2 * tokens * embedDim });
+  for (let i = 0; i < 12 * 2 * embedDim; i++) {
+    const [row, column] = [Math.floor(i / embedDim), i % embedDim];
+    let sum = 0;
+    for (let t = 0; t < tokens; t++) sum += patches?.data[(row * tokens + t) * embedDim + column] as number;
+    expect(sum / tokens).toBeCloseTo(mean?.data[i] as number, 5);
+  }
+  const large = visionTransformerConfig({ ...tinyConfig, imageSize: 512, patchSize: 4 });
+  await expect(
+    extractPairs({ ...options, encoder: randomEncoder(large, 0), kind: "patches" }),
+  ).rejects.toThrow(/16384 x \d+ features, more than the 8192 that are probed; use "mean"/);
+});
