@@ -1,4 +1,7 @@
-/** @file What a file is, told from its first bytes: quick enough for a million files when a folder is opened. */
+/**
+ * @file What a file is, told from its first bytes: quick enough for a million files when a folder is opened. And the size
+ * of plain JPEGs, which the decoder would take a third of the time of a 32 px image to tell.
+ */
 
 /** Bytes that `headerProblem` wants to see. */
 export const HEADER_BYTES = 16;
@@ -31,4 +34,36 @@ export function headerProblem(head: Uint8Array): string | undefined {
     if (/^he[ivm]/.test(brand)) return "HEIC is not supported: convert it to JPEG";
   }
   return "not a JPEG, PNG, WebP, TIFF, AVIF or GIF file";
+}
+
+/** JPEG markers (ITU-T T.81, table B.1). */
+const SOF0 = 0xc0;
+const SOF2 = 0xc2;
+const START_OF_SCAN = 0xda;
+/** Huffman tables, quantisation tables, restart interval, JFIF, comment: nothing in them is about size or colour. */
+const OF_NO_INTEREST = new Set([0xc4, 0xdb, 0xdd, 0xe0, 0xfe]);
+
+/**
+ * Size of an 8-bit JPEG, grey or of three components, that has neither EXIF data nor a profile nor anything else that may
+ * say how to show it. Undefined for everything else, also for damaged files: the decoder knows.
+ */
+export function plainJpegSize(bytes: Uint8Array): { width: number; height: number } | undefined {
+  if (!startsWith(bytes, 0xff, 0xd8)) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let size: { width: number; height: number } | undefined;
+  // A segment: 0xff, its marker, its length without these two bytes, its content.
+  for (let at = 2; at + 10 <= bytes.length && bytes[at] === 0xff; at += 2 + view.getUint16(at + 2)) {
+    const marker = view.getUint8(at + 1);
+    if (marker === START_OF_SCAN) return size;
+    if (marker >= SOF0 && marker <= SOF2) {
+      const [height, width] = [view.getUint16(at + 5), view.getUint16(at + 7)];
+      const [precision, components] = [view.getUint8(at + 4), view.getUint8(at + 9)];
+      if (size || precision !== 8 || (components !== 1 && components !== 3) || height * width === 0)
+        return undefined;
+      size = { width, height };
+    } else if (!OF_NO_INTEREST.has(marker)) {
+      return undefined;
+    }
+  }
+  return undefined;
 }

@@ -7,6 +7,7 @@
  */
 
 import sharp, { type Sharp } from "sharp";
+import { plainJpegSize } from "./image-header.js";
 
 /** Pixels, 8-bit sRGB, [height, width, 3]. */
 export interface Raster {
@@ -69,16 +70,23 @@ function configure(): void {
  * @throws Error when it is no readable image, declares more than 2^28 pixels, or is smaller than 2x2.
  */
 export async function readHeader(input: string | Uint8Array): Promise<ImageHeader> {
-  configure();
-  const { autoOrient, format, icc, space } = await open(input).metadata();
-  const { width, height } = autoOrient;
+  const plain = typeof input === "string" ? undefined : plainJpegSize(input);
+  const header = plain ? { ...plain, plainProfile: true, shrinkable: true } : await decoderHeader(input);
+  const { width, height } = header;
   if (width * height > MAX_INPUT_PIXELS) {
     throw new Error(`${width}x${height} pixels: more than the ${MAX_INPUT_PIXELS} an image may have`);
   }
   if (width < MIN_SIDE || height < MIN_SIDE) {
     throw new Error(`${width}x${height} pixels: too small, an image needs at least ${MIN_SIDE}x${MIN_SIDE}`);
   }
+  return header;
+}
+
+async function decoderHeader(input: string | Uint8Array): Promise<ImageHeader> {
+  configure();
+  const { autoOrient, format, icc, space } = await open(input).metadata();
   const plainProfile = icc === undefined || (space === "srgb" && isSrgb(icc));
+  const { width, height } = autoOrient;
   return { width, height, plainProfile, shrinkable: format === "jpeg" };
 }
 

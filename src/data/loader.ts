@@ -24,7 +24,7 @@ interface CommonOptions {
   readonly seed?: number;
   /** Batches read ahead of the consumer. Default 2. */
   readonly prefetch?: number;
-  /** Threads that read; one decodes on several libuv threads and crops on its own. Default 1. */
+  /** Threads that read files and crop; each decodes on several libuv threads. More help where files come slowly. Default 1. */
   readonly workers?: number;
   /** Bytes of decoded images kept in memory, all threads together. Default 512 MiB. */
   readonly cacheBytes?: number;

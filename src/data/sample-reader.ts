@@ -31,7 +31,7 @@ export interface ReaderOptions {
   readonly cacheBytes: number;
 }
 
-/** Samples read at once, over all batches: libuv decodes on as many threads while this one crops. */
+/** Samples read at once, over all batches: libuv decodes on as many threads while this one reads and crops. */
 const CONCURRENCY = 4;
 
 /** What a cached image costs besides its pixels. */

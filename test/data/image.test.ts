@@ -3,6 +3,7 @@
 import { crc32, deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { plainJpegSize } from "#src/data/image-header.js";
 import { contactSheet, decodeImage, encodePng } from "#src/data/index.js";
 import { picture } from "./helpers.js";
 
@@ -101,6 +102,33 @@ describe("decodes to 8-bit sRGB with three channels", () => {
     const image = await decodeImage(file);
     expect([image.width, image.height]).toEqual([w, h]);
     expect(new Uint8Array(image.data)).toEqual(upright);
+  });
+});
+
+describe("the size of a plain JPEG, read without the decoder", () => {
+  const jpeg = (change: (image: ReturnType<typeof picture>) => ReturnType<typeof picture>) =>
+    change(picture(3, 37, 21)).toBuffer();
+  it.each([
+    ["baseline", () => jpeg((i) => i.jpeg())],
+    ["progressive", () => jpeg((i) => i.jpeg({ mozjpeg: true }))],
+    ["grey", () => jpeg((i) => i.toColourspace("b-w").jpeg())],
+  ])("%s", async (_, make) => {
+    const file = await make();
+    expect(plainJpegSize(file)).toEqual({ width: 37, height: 21 });
+    const { autoOrient, icc, format } = await sharp(file).metadata();
+    expect([autoOrient, icc, format]).toEqual([{ width: 37, height: 21 }, undefined, "jpeg"]);
+    // At no length is a beginning of it taken for more than it says.
+    for (let end = 0; end < file.length; end++) {
+      expect([undefined, 37]).toContain(plainJpegSize(file.subarray(0, end))?.width);
+    }
+  });
+  it.each([
+    ["EXIF", () => jpeg((i) => i.withMetadata({ orientation: 6 }).jpeg())],
+    ["a profile", () => jpeg((i) => i.withIccProfile("p3").jpeg())],
+    ["CMYK", () => jpeg((i) => i.toColourspace("cmyk").jpeg())],
+    ["PNG", () => jpeg((i) => i.png())],
+  ])("is left to it: %s", async (_, make) => {
+    expect(plainJpegSize(await make())).toBeUndefined();
   });
 });
 
