@@ -177,13 +177,14 @@ export async function evaluateTransformations(
   let done = 0;
   for (const [key, { task, protocol }] of jobs) {
     const outputs = transformationOf(task).components.length;
-    const sizes = { inputs: 2 * encoder.config.embedDim, outputs, hidden, batchSize: BATCH_SIZE };
-    const probe = probes.get(outputs) ?? (await Probe.create(device, sizes));
-    probes.set(outputs, probe);
     const data = mapValues(pairs, (part) => ({
       features: part.features(task, protocol),
       targets: part.targets[task],
     })) as Record<keyof typeof pairs, { features: Matrix; targets: Matrix }>;
+    const inputs = data.train.features.columns;
+    const probe =
+      probes.get(outputs) ?? (await Probe.create(device, { inputs, outputs, hidden, batchSize: BATCH_SIZE }));
+    probes.set(outputs, probe);
     const results: ProbeResult[] = [];
     for (let repeat = 0; repeat < repeats; repeat++) {
       progress?.(

@@ -243,6 +243,8 @@ test("patch features side by side: their mean is the mean feature, and too many 
     for (let t = 0; t < tokens; t++) sum += patches?.data[(row * tokens + t) * embedDim + column] as number;
     expect(sum / tokens).toBeCloseTo(mean?.data[i] as number, 5);
   }
+  const { records } = await evaluate({ features: "patches", protocols: ["paper-zero-fill"] });
+  expect(records[0]).toMatchObject({ features: "patches", encoder: "random" });
   const large = visionTransformerConfig({ ...tinyConfig, imageSize: 512, patchSize: 4 });
   await expect(
     extractPairs({ ...options, encoder: randomEncoder(large, 0), kind: "patches" }),
