@@ -52,7 +52,7 @@ Examples:
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const records: KnnRecord[] = [];
     for (const { encoder, name } of evaluated) {
-      const { train, test } = await openTrainAndTest(flags, encoder);
+      const { train, test } = await openTrainAndTest("k-NN", flags, encoder);
       const record = await evaluateKnn({
         device,
         encoder,

@@ -91,7 +91,7 @@ Examples:
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const records: LinearRecord[] = [];
     for (const { encoder, name } of evaluated) {
-      const { train, test } = await openTrainAndTest(flags, encoder);
+      const { train, test } = await openTrainAndTest("linear probe", flags, encoder);
       const record = await evaluateLinear({
         device,
         encoder,

@@ -28,7 +28,14 @@ export {
   knnPredictEach,
   type LabelledFeatures,
 } from "./knn.js";
-export { type Accuracies, accuraciesOf, type DataRecord, holdOut, type Overlap } from "./labelled.js";
+export {
+  type Accuracies,
+  accuraciesOf,
+  commonClasses,
+  type DataRecord,
+  holdOut,
+  type Overlap,
+} from "./labelled.js";
 export {
   evaluateLinear,
   type LinearOptions,

@@ -105,6 +105,30 @@ describe("evaluate linear", () => {
   });
 });
 
+describe("one folder without splits", () => {
+  const run = (what: string, ...args: readonly string[]) =>
+    inbetween("evaluate", what, "--encoder", at("encoder"), "--no-baseline", "--train", ...args);
+
+  it.each([["linear", "--epochs", "1"], ["knn"]] as const)(
+    "is both for %s when it is named twice, with a warning of all its images",
+    async (what, ...args) => {
+      const { code, stderr } = await run(what, at("test"), "--test", at("test"), ...args);
+      expect(stderr).toContain("warning: 15 of 15 test images are training images too");
+      expect(code).toBe(0);
+    },
+  );
+
+  it.each(["linear", "knn"])("is not enough for %s, and its classes are looked at first", async (what) => {
+    const refused = async (data: string) => {
+      const { code, stdout, stderr } = await run(what, data);
+      expect([code, stdout]).toEqual([1, ""]);
+      return stderr;
+    };
+    expect(await refused(at("test"))).toContain("has no split to test on; name the test images with --test");
+    expect(await refused(at("test", "red"))).toMatch(/has no classes; put the images of each class into/);
+  });
+});
+
 describe("evaluate knn", () => {
   it("finds the colour's images near each other, for every k that there are images for", async () => {
     const args = ["evaluate", "knn", "--encoder", at("encoder"), ...data, "--k", "5,20,100"];
