@@ -20,7 +20,7 @@ export function addData(program: Command): void {
     .command("check")
     .description(
       "Say what a folder or tar archive was recognised as, and decode every image: classes and counts of each split, " +
-        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt.",
+        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt, or there is none.",
     )
     .argument("<dir>", "folder, tar archive, or shards as name-{000..012}.tar");
   addJsonOption(addSplitOption(command, "check this split alone")).addHelpText(
@@ -52,7 +52,9 @@ Examples:
           "accuracy on them shows memory",
       );
     }
-    const damaged = result.splits.some(({ missing, corrupt }) => missing.length + corrupt.length > 0);
+    const damaged = result.splits.some(
+      ({ listed, missing, corrupt }) => listed === 0 || missing.length + corrupt.length > 0,
+    );
     if (damaged) process.exitCode = 1;
     printResult(json, result, asText(result));
   });
