@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { checkDataset, type DataCheck, type SplitCheck } from "../data/index.js";
+import { metricTitle } from "../reports/index.js";
 import { interruptSignal } from "./interrupt.js";
 import { addJsonOption, addSplitOption } from "./options.js";
 import { printResult, printWarning } from "./output.js";
@@ -61,8 +62,7 @@ Examples:
 }
 
 function asText({ path, recognised, metric, splits }: DataCheck): string {
-  const measured = metric === "top1" ? "top-1 accuracy" : "mean per-class accuracy";
-  return [`${path}: ${recognised}, measured by ${measured}`, ...splits.map(splitText)].join("\n");
+  return [`${path}: ${recognised}, measured by ${metricTitle(metric)}`, ...splits.map(splitText)].join("\n");
 }
 
 function splitText({

@@ -21,7 +21,6 @@ export {
   type RgbPicture,
 } from "./health.js";
 export {
-  accuracyOf,
   KNN_TEMPERATURE,
   type KnnOptions,
   knnPredict,
@@ -34,6 +33,7 @@ export {
   commonClasses,
   type DataRecord,
   holdOut,
+  measuredBy,
   type Overlap,
 } from "./labelled.js";
 export {

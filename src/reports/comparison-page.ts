@@ -93,7 +93,7 @@ angle away even to a random encoder: read the paper's protocol beside the leak-f
       ),
       section(
         "Linear probing",
-        html`<p>Top-1 accuracy of a linear classifier on frozen features. Ours is of the setting that was best on held-out training images,
+        html`<p>Accuracy of a linear classifier on frozen features: top-1, or the mean over classes in columns of ours that say so. Ours is of the setting that was best on held-out training images,
 which no test image has a say in; the record has the one that is best on the test images beside it. How the published settings were chosen is not said.</p>`,
         html`${draw((id) => id === "table-4" || id === "table-6")}`,
       ),

@@ -8,6 +8,7 @@ import {
   type EvaluationRecord,
   isRandomEncoder,
   type KnnResult,
+  knnShare,
   SCORES,
   type Score,
   usualAccuracy,
@@ -218,7 +219,7 @@ function classifiedOf(runs: readonly RunData[]): Summary | undefined {
     classifications
       .flatMap((record) => (record.kind === "knn" && !isRandomEncoder(record.encoder) ? [record] : []))
       .slice(-1)
-      .map((record) => usualAccuracy(record).accuracy),
+      .map((record) => knnShare(usualAccuracy(record), record.test.metric)),
   );
   return last.length === 0 || last.length < runs.length ? undefined : overSeeds(last);
 }

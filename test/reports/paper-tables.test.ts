@@ -169,6 +169,42 @@ describe("our rows", () => {
     ]);
   });
 
+  it("are means over classes where the test set is measured so, and their columns say it", () => {
+    const flowers = { metric: "meanPerClass" } as const;
+    const knn = knnClassification("VICReg", { 20: 0.9 });
+    const document = page(
+      measured("VICReg", {
+        classifications: [
+          linearProbe("VICReg", "flowers-102/test", 0.5, flowers),
+          linearProbe("VICReg", "cifar-100/test", 0.5, { metric: "top1" }),
+          {
+            ...knn,
+            test: { ...knn.test, ...flowers },
+            accuracies: knn.accuracies.map((each) => ({ ...each, perClass: 0.7 })),
+          },
+        ],
+      }),
+      // Records of before there was a metric: the linear probe's has both figures, k-NN's has one.
+      measured("DINO", {
+        folder: "b",
+        classifications: [
+          linearProbe("DINO", "flowers-102/test", 0.6),
+          knnClassification("DINO", { 20: 0.8 }),
+        ],
+      }),
+    );
+    const heads = (id: string) =>
+      [...document.querySelectorAll(`[id="${id}"] thead th`)].map(({ textContent }) => textContent);
+    expect(heads("table-4").filter((title) => title?.includes("class"))).toEqual(["Flowers, mean per class"]);
+    const [vicreg, dino] = rowsOf(document, "table-4", "measured");
+    expect([vicreg?.[3], vicreg?.[7], dino?.[7]]).toEqual(["50.00", "25.00", "30.00"]);
+    expect(heads("knn").at(-1)).toBe("photos, mean per class");
+    expect(rowsOf(document, "knn", "measured").map((row) => row.at(-1))).toEqual(["70.00", "80.00top-1"]);
+    const facts = document.querySelector(".records")?.textContent;
+    expect(facts).toContain("Measured bymean per-class accuracy");
+    expect(facts).toContain("Mean over classesk = 20: 70.00 %");
+  });
+
   it("of k-NN show 20 neighbours, or say how many", () => {
     const document = page(
       measured("VICReg", { classifications: [knnClassification("VICReg", { 10: 0.3, 20: 0.4 })] }),
