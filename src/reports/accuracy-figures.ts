@@ -1,6 +1,6 @@
 /** @file The accuracy tables of a comparison: our rows as their records give them, the paper's Tables 4 and 6 as printed. */
 
-import { type ComparedGroup, overSeeds } from "./comparison.js";
+import { type ComparedGroup, overSeeds, pretrainingKnn } from "./comparison.js";
 import {
   type AccuracyMetric,
   type ClassificationRecord,
@@ -8,6 +8,7 @@ import {
   knnShare,
   type LinearProbeRecord,
   NEIGHBOURS,
+  type PretrainingKnnRecord,
   usualAccuracy,
 } from "./events.js";
 import {
@@ -225,25 +226,34 @@ export function neighbours(rows: readonly MeasuredRow<KnnClassificationRecord>[]
   };
 }
 
-/** The k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */
-export function onlineKnn(groups: readonly ComparedGroup[]): FigureTable {
-  const rows = groups.flatMap((group): TableRow[] => {
-    const { label, knn, runs } = group;
-    if (!knn) return [];
-    const { mean, std, count } = knn;
-    const figure = {
-      value: 100 * mean,
-      std: 100 * std,
-      text: formatMeanStd(100 * mean, 100 * std, count, 2),
-    };
-    const detail = runs.length > 1 ? `${count} seeds` : "1 run";
-    return [{ label, detail, published: false, group, key: "online", figures: { online: figure } }];
-  });
+const ONLINE = "online";
+
+/** Our rows of the k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */
+export function onlineRows(
+  groups: readonly ComparedGroup[],
+  nextId: NextId,
+): MeasuredRow<PretrainingKnnRecord>[] {
+  return measuredRows(groups, pretrainingKnn, () => ({ row: ONLINE, column: ONLINE }), nextId);
+}
+
+export function onlineKnn(rows: readonly MeasuredRow<PretrainingKnnRecord>[]): FigureTable {
   return {
     id: "online-knn",
     title: "k-NN at the end of pretraining (the last in metrics.jsonl), top-1 accuracy in %",
     unit: "%",
-    columns: new Map([["online", "End of pretraining"]]),
-    rows,
+    columns: new Map([[ONLINE, "End of pretraining"]]),
+    rows: rows.map(({ group, key, on }): TableRow => {
+      const from = on.get(ONLINE) as Measured<PretrainingKnnRecord>;
+      const { length } = from.records;
+      const shares = from.records.map(({ knn }) => knn.accuracy);
+      return {
+        label: group.label,
+        detail: length > 1 ? `${length} seeds` : "1 run",
+        published: false,
+        group,
+        key,
+        figures: { [ONLINE]: accuracyFigure(from, shares, []) },
+      };
+    }),
   };
 }

@@ -220,6 +220,20 @@ export function knnShare({ accuracy, perClass = accuracy }: KnnResult, metric?: 
 /** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
 export type ClassificationRecord = LinearProbeRecord | KnnClassificationRecord;
 
+/** The k-NN probe at the end of a run's pretraining: the last one in `metrics.jsonl`, and what `run.json` says beside it. */
+export interface PretrainingKnnRecord extends RecordOrigin {
+  kind: "pretraining-knn";
+  name: string;
+  encoder: string;
+  seed?: number;
+  data?: string;
+  step: number;
+  epoch: number;
+  /** Of pretraining until then. */
+  seconds: number;
+  knn: KnnResult;
+}
+
 /** What ran, where: `run.json`. Everything but the name may be missing; the report shows what is there. */
 export interface RunInfo {
   name: string;

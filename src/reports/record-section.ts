@@ -6,6 +6,7 @@ import {
   type KnnResult,
   type LinearProbeRecord,
   metricTitle,
+  type PretrainingKnnRecord,
   type ProbedSetting,
   SCORES,
 } from "./events.js";
@@ -35,12 +36,14 @@ ${records.map((record) => htmlFacts([...factsOf(record), ...originOf(record)]))}
 
 function whatOf(record: AnyRecord): string {
   if (!("kind" in record)) return `R² by ${protocolTitle(record.protocol)} on ${record.data}`;
+  if (record.kind === "pretraining-knn") return "k-NN at the end of pretraining";
   const name = record.kind === "linear" ? `linear probe, protocol ${record.protocol}` : "k-NN";
   return `${name} on ${record.test.name}`;
 }
 
 function factsOf(record: AnyRecord): Facts {
   if (!("kind" in record)) return r2Facts(record);
+  if (record.kind === "pretraining-knn") return pretrainingFacts(record);
   return record.kind === "linear" ? linearFacts(record) : knnFacts(record);
 }
 
@@ -167,5 +170,17 @@ function knnFacts(record: KnnClassificationRecord): Facts {
     ["Top-1", sharesText(accuracies, ({ accuracy }) => accuracy)],
     ["Mean over classes", sharesText(accuracies, ({ perClass }) => perClass)],
     ["Time", formatDuration(seconds)],
+  ];
+}
+
+function pretrainingFacts({ seed, data, step, epoch, seconds, knn }: PretrainingKnnRecord): Facts {
+  return [
+    ["Seed", seed === undefined ? undefined : String(seed)],
+    ["Data", data],
+    ["Classes", formatCount(knn.classes)],
+    ["Step", `${formatCount(step)} (${formatCompact(epoch)} epochs), the last with a probe in metrics.jsonl`],
+    ["Top-1", sharesText([knn], ({ accuracy }) => accuracy)],
+    ["Mean over classes", sharesText([knn], ({ perClass }) => perClass)],
+    ["Time", `${formatDuration(seconds)} of pretraining`],
   ];
 }
