@@ -230,6 +230,72 @@ describe("our rows", () => {
     expect(own).toEqual([`${OURS}, mean features on cifar`]);
   });
 
+  describe("of several families", () => {
+    const of = (label: string, offset: number) =>
+      measured(label, {
+        folder: label,
+        isEncoder: true,
+        config: null,
+        evaluations: [evaluation(label, offset)],
+        classifications: [linearProbe(label, "cifar-100/test", 0.5 + offset)],
+      });
+    const comparison = compareRuns([
+      of("VICReg", 0),
+      of("iBOT (ibot.pth)", 0.1),
+      of("Ours(VICReg, all, se2)", 0.2),
+      of("Ours(iBOT, all, se2)", 0.4),
+      of("Ours(iBOT, all, rot)", 0.05),
+      of("DINO", 0),
+    ]);
+    /** Headings of a table's differences, and below each its charts: caption, last figure, axis. */
+    const differencesOf = (document: Document, id: string) => {
+      const found: string[][] = [];
+      let element = document.querySelector(`[id="${id}"]`)?.nextElementSibling;
+      for (; element?.textContent?.startsWith("Difference to "); element = element.nextElementSibling) {
+        found.push([element.textContent]);
+        element = element.nextElementSibling as Element;
+        for (const chart of element.querySelectorAll("figure")) {
+          const text = chart.textContent ?? "";
+          const [axis] = /(?:R²|points) less .*? →/.exec(text) ?? [];
+          const figure = text.match(/[+−]\d+\.\d+/g)?.at(-1);
+          found.at(-1)?.push(`${chart.querySelector("figcaption")?.textContent}: ${figure} ${axis}`);
+        }
+      }
+      return found;
+    };
+
+    it("are each compared with their own base, as in the paper's Figures 3 and 4", () => {
+      const document = parseHTML(renderComparison(comparison)).document;
+      expect(differencesOf(document, "table-2")).toEqual([
+        ["Difference to VICReg", "Ours(VICReg, all, se2): +0.200 R² less VICReg →"],
+        [
+          "Difference to iBOT",
+          "Ours(iBOT, all, se2): +0.300 R² less iBOT (ibot.pth) →",
+          "Ours(iBOT, all, rot): −0.050 R² less iBOT (ibot.pth) →",
+        ],
+      ]);
+      expect(differencesOf(document, "table-4")).toEqual([
+        ["Difference to VICReg", "Ours(VICReg, all, se2): +20.00 points less VICReg →"],
+        [
+          "Difference to iBOT",
+          "Ours(iBOT, all, se2): +30.00 points less iBOT (ibot.pth) →",
+          "Ours(iBOT, all, rot): −5.00 points less iBOT (ibot.pth) →",
+          expect.stringContaining("Published: Ours(iBOT, all, se2): +"),
+        ],
+        ["Difference to DINOv2, published", expect.stringContaining("Published: Ours(DINOv2, all, se2): +")],
+      ]);
+    });
+
+    it("are all compared with the baseline that is named", () => {
+      const document = parseHTML(renderComparison(comparison, { baseline: "VICReg" })).document;
+      const [[heading, ...charts] = [], ...others] = differencesOf(document, "table-2");
+      expect([heading, charts.length, others]).toEqual(["Difference to VICReg", 5, []]);
+      expect(charts.every((chart) => chart.endsWith("R² less VICReg →") || chart.startsWith("DINO"))).toBe(
+        true,
+      );
+    });
+  });
+
   it("of random encoders are one for each architecture, however many folders hold them", () => {
     const random = (architecture: string, offset: number) => evaluation("random", offset, { architecture });
     const comparison = compareRuns([
