@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type Dataset, openDataset } from "../data/index.js";
-import type { DataRecord, Encoder, Overlap } from "../evaluation/index.js";
+import { commonClasses, type DataRecord, type Encoder, type Overlap } from "../evaluation/index.js";
 import { baselineOf, unseenSeed } from "./evaluated.js";
 import { loadEncoderFrom } from "./load-encoder.js";
 import { addDeviceOptions, addJsonOption, type DeviceFlags, wholeNumber } from "./options.js";
@@ -52,10 +52,13 @@ export async function evaluatedEncoders(flags: ClassificationFlags): Promise<Eva
 }
 
 /**
- * Both data sets. Of one with splits, all that may be trained on and the split whose accuracy is published.
- * @throws CommandError when no test images are named and the data set has no split for them.
+ * Both data sets. Of one with splits, all that may be trained on and the split whose accuracy is published. One without
+ * splits that is named twice is both.
+ * @param what Names the evaluation in messages.
+ * @throws EvaluationError, CommandError when no test images are named and the data set has no classes, or no split for them.
  */
 export async function openTrainAndTest(
+  what: string,
   { train, test, seed }: ClassificationFlags,
   { config }: Encoder,
 ): Promise<{ train: Dataset; test: Dataset }> {
@@ -65,10 +68,12 @@ export async function openTrainAndTest(
       synthetic: { seed: unseenSeed(seed) + offset, size: config.imageSize },
     });
   const first = await open(train, 0);
-  if (test !== undefined && resolve(test) !== resolve(train))
-    return { train: first, test: await open(test, 1) };
   const { splits, heldOutSplit } = first;
+  if (test !== undefined && (heldOutSplit === undefined || resolve(test) !== resolve(train)))
+    return { train: first, test: await open(test, 1) };
   if (heldOutSplit === undefined) {
+    // Without classes, naming test images would not help.
+    commonClasses(what, first, first);
     throw new CommandError(`${train} has no split to test on; name the test images with --test`);
   }
   const hasBoth = splits.includes("trainval") && heldOutSplit !== "val";

@@ -29,7 +29,10 @@ export function addCompare(program: Command): void {
     )
     .argument("<folder...>", "run or encoder folders")
     .option("--out <file.html>", "also write a page with charts")
-    .option("--baseline <name>", "the setting or folder that differences are taken to (default: the first)")
+    .option(
+      "--baseline <name>",
+      "the setting or folder that differences are taken to (default: of each Ours(X, …) its own X, else the first)",
+    )
     .option("--markdown", "print the tables as Markdown", false);
   addJsonOption(command).addHelpText(
     "after",

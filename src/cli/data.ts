@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { checkDataset, type DataCheck, type SplitCheck } from "../data/index.js";
+import { metricTitle } from "../reports/index.js";
 import { interruptSignal } from "./interrupt.js";
 import { addJsonOption, addSplitOption } from "./options.js";
 import { printResult, printWarning } from "./output.js";
@@ -20,7 +21,7 @@ export function addData(program: Command): void {
     .command("check")
     .description(
       "Say what a folder or tar archive was recognised as, and decode every image: classes and counts of each split, " +
-        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt.",
+        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt, or there is none.",
     )
     .argument("<dir>", "folder, tar archive, or shards as name-{000..012}.tar");
   addJsonOption(addSplitOption(command, "check this split alone")).addHelpText(
@@ -52,15 +53,16 @@ Examples:
           "accuracy on them shows memory",
       );
     }
-    const damaged = result.splits.some(({ missing, corrupt }) => missing.length + corrupt.length > 0);
+    const damaged = result.splits.some(
+      ({ listed, missing, corrupt }) => listed === 0 || missing.length + corrupt.length > 0,
+    );
     if (damaged) process.exitCode = 1;
     printResult(json, result, asText(result));
   });
 }
 
 function asText({ path, recognised, metric, splits }: DataCheck): string {
-  const measured = metric === "top1" ? "top-1 accuracy" : "mean per-class accuracy";
-  return [`${path}: ${recognised}, measured by ${measured}`, ...splits.map(splitText)].join("\n");
+  return [`${path}: ${recognised}, measured by ${metricTitle(metric)}`, ...splits.map(splitText)].join("\n");
 }
 
 function splitText({

@@ -7,6 +7,8 @@ import {
   formatCount,
   formatDuration,
   formatPercent,
+  knnShare,
+  metricTitle,
   terminalTable,
 } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
@@ -52,7 +54,7 @@ Examples:
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const records: KnnRecord[] = [];
     for (const { encoder, name } of evaluated) {
-      const { train, test } = await openTrainAndTest(flags, encoder);
+      const { train, test } = await openTrainAndTest("k-NN", flags, encoder);
       const record = await evaluateKnn({
         device,
         encoder,
@@ -70,8 +72,9 @@ Examples:
       );
       records.push(record);
     }
-    const { accuracies } = records.at(-1) as KnnRecord;
-    const summary = { knn: Object.fromEntries(accuracies.map((each) => [each.k, each.accuracy])), records };
+    const { accuracies, test } = records.at(-1) as KnnRecord;
+    const knn = Object.fromEntries(accuracies.map((each) => [each.k, knnShare(each, test.metric)]));
+    const summary = { metric: test.metric, knn, records };
     printResult(flags.json, summary, textOf(records));
   });
 }
@@ -88,13 +91,13 @@ function textOf(records: readonly KnnRecord[]): string {
   const { train, test, classes, accuracies } = records[0] as KnnRecord;
   const seconds = records.reduce((total, record) => total + record.seconds, 0);
   return [
-    `\nk-NN, top-1: ${formatCount(train.images)} training images, ${formatCount(test.images)} test images, ${classes} classes`,
+    `\nk-NN, ${metricTitle(test.metric)}: ${formatCount(train.images)} training images, ${formatCount(test.images)} test images, ${classes} classes`,
     terminalTable(
       ["Encoder", "Features", ...accuracies.map(({ k }) => `k = ${k}`)],
       records.map((record) => [
         record.encoder,
         record.features,
-        ...record.accuracies.map(({ accuracy }) => formatPercent(accuracy, 2)),
+        ...record.accuracies.map((each) => formatPercent(knnShare(each, test.metric), 2)),
       ]),
     ),
     `${formatDuration(seconds)}.`,

@@ -8,6 +8,7 @@ import {
   type LinearProtocolName,
   type LinearRecord,
   type LinearSettingResult,
+  measuredBy,
   parseFeatureChoice,
 } from "../evaluation/index.js";
 import {
@@ -17,6 +18,7 @@ import {
   formatDuration,
   formatPercent,
   MISSING,
+  metricTitle,
   terminalTable,
 } from "../reports/index.js";
 import { Device } from "../runtime/index.js";
@@ -91,7 +93,7 @@ Examples:
     await using device = await Device.open({ provider, ...(threads === undefined ? {} : { threads }) });
     const records: LinearRecord[] = [];
     for (const { encoder, name } of evaluated) {
-      const { train, test } = await openTrainAndTest(flags, encoder);
+      const { train, test } = await openTrainAndTest("linear probe", flags, encoder);
       const record = await evaluateLinear({
         device,
         encoder,
@@ -148,8 +150,8 @@ function share(text: string): number {
 }
 
 /** The figures that programs look for first; the records hold the rest. */
-function headline({ chosen, bestOnTest, protocol }: LinearRecord): object {
-  return { protocol, ...(chosen ?? bestOnTest).test, bestOnTest: bestOnTest.test };
+function headline({ chosen, bestOnTest, protocol, test }: LinearRecord): object {
+  return { protocol, metric: test.metric, ...(chosen ?? bestOnTest).test, bestOnTest: bestOnTest.test };
 }
 
 function textOf(records: readonly LinearRecord[]): string {
@@ -163,7 +165,7 @@ function textOf(records: readonly LinearRecord[]): string {
   const crops = views === 1 ? "centre crops" : `${views} crops of each`;
   return [
     `\nLinear probe, protocol ${protocol}: ${formatCount(train.images)} training images (${crops}), ` +
-      `${formatCount(test.images)} test images, ${classes} classes`,
+      `${formatCount(test.images)} test images, ${classes} classes, measured by ${metricTitle(test.metric)}`,
     terminalTable(
       ["Encoder", "Features", "Top-1", "Top-5", "Per class", "Learning rate", "Weight decay", "Best on test"],
       shown,
@@ -175,16 +177,16 @@ function textOf(records: readonly LinearRecord[]): string {
           }.`
         : "No setting was chosen: give --hold-out for figures of one."
     }`,
-    `"Best on test" is the top-1 of the row's setting that is best on the test images themselves. ${formatDuration(seconds)}.`,
+    `"Best on test" is the ${metricTitle(test.metric)} of the row's setting that is best on the test images themselves. ${formatDuration(seconds)}.`,
   ].join("\n");
 }
 
 /** One row for each choice of features. */
-function rowsOf({ encoder, settings, chosenByFeatures, chosen }: LinearRecord): string[][] {
+function rowsOf({ encoder, settings, chosenByFeatures, chosen, test: { metric } }: LinearRecord): string[][] {
   const names = [...new Set(settings.map(({ features }) => features))];
   return names.map((name) => {
     const best = Math.max(
-      ...settings.filter(({ features }) => features === name).map(({ test }) => test.top1),
+      ...settings.filter(({ features }) => features === name).map(({ test }) => measuredBy(metric, test)),
     );
     const own = chosenByFeatures?.find(({ features }) => features === name);
     const mark = own !== undefined && own === chosen && names.length > 1 ? " (chosen)" : "";

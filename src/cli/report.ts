@@ -36,7 +36,7 @@ export function addReport(program: Command): void {
     .option("--compare", "make the tables of what `inbetween evaluate` measured", false)
     .option(
       "--baseline <name>",
-      'with --compare: the method or folder that differences are taken to, or "random" (default: the first)',
+      'with --compare: the method or folder that differences are taken to, or "random" (default: of each Ours(X, …) its own X, else the first)',
     )
     .option("--out <file.html>", "file to write (default: report/report.html in a single run's folder)");
   addJsonOption(command).addHelpText(

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { reasonOf } from "./data-error.js";
+import { noImage, reasonOf } from "./data-error.js";
 import type { Metric } from "./dataset.js";
 import { shrinkFor } from "./image.js";
 import { inspectFiles } from "./inspect-files.js";
@@ -68,8 +68,8 @@ type Seen = Map<string, string>;
 
 /**
  * Reads a data set as a whole: every file decoded, every label checked.
- * @throws DataError when there is no data set, or what lists it is absent or makes no sense; the signal's reason when it is
- *   aborted. Files that are missing or damaged are no error here.
+ * @throws DataError when there is no data set or nothing in it, or what lists it is absent or makes no sense; the signal's
+ *   reason when it is aborted. Files that are missing or damaged are no error here.
  */
 export async function checkDataset(spec: string, options: CheckOptions = {}): Promise<DataCheck> {
   const found = await findData(spec);
@@ -82,6 +82,7 @@ export async function checkDataset(spec: string, options: CheckOptions = {}): Pr
     splits.push(await checkSplit(found, split, ofSplit, options));
     seen.set(split, ofSplit);
   }
+  if (splits.every(({ listed, corrupt }) => listed + corrupt.length === 0)) throw noImage(tree.path);
   return {
     path: tree.path,
     recognised: layout?.title ?? "folder of images",

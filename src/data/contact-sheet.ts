@@ -13,7 +13,7 @@ export interface ContactSheetOptions {
   readonly zoom?: number;
   /** Images are resized to a part of their size, one in this many pixels a side, before that. */
   readonly shrink?: number;
-  /** Lines of text under each image; cut where they are wider than it. */
+  /** Lines of text under each image; those that are wider than it are cut as paths: `fittedPath`. */
   readonly captions?: readonly (readonly string[])[];
 }
 
@@ -64,10 +64,27 @@ export async function contactSheet(
   return encodePng(sheet, width, height, text.join(""));
 }
 
+/**
+ * A path in so many characters: the end of the name, and before it the folder that the file lies in, which is often its class:
+ * `dress/…3f2a.jpg`.
+ */
+export function fittedPath(path: string, most: number): string {
+  if (path.length <= most) return path;
+  const [name = "", folder] = path.split("/").reverse();
+  if (folder === undefined || folder.length + name.length + 2 <= most) return cutStart(path, most);
+  const room = Math.max(Math.floor(most / 2) - 1, most - name.length - 1);
+  const shown = folder.length > room ? `${folder.slice(0, Math.max(0, room - 1))}…` : folder;
+  return `${shown}/${cutStart(name, most - shown.length - 1)}`;
+}
+
+function cutStart(text: string, most: number): string {
+  return text.length > most ? `…${text.slice(text.length - Math.max(0, most - 1))}` : text;
+}
+
 function textElement(line: string, x: number, y: number, width: number): string {
   const most = Math.max(1, Math.floor(width / CHARACTER));
-  // The end of a path tells more than its beginning.
-  const shown = line.length > most ? `…${line.slice(line.length - most + 1)}` : line;
-  const escaped = shown.replace(/[&<>]/g, (c) => (c === "&" ? "&amp;" : c === "<" ? "&lt;" : "&gt;"));
+  const escaped = fittedPath(line, most).replace(/[&<>]/g, (c) =>
+    c === "&" ? "&amp;" : c === "<" ? "&lt;" : "&gt;",
+  );
   return `<text x="${x}" y="${y}">${escaped.replace(/\p{Cc}/gu, "\ufffd")}</text>`;
 }

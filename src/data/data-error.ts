@@ -4,6 +4,14 @@ export class DataError extends Error {
   override readonly name = "DataError";
 }
 
+/** There is nothing at all at a path. */
+export function noImage(path: string): DataError {
+  return new DataError(
+    `The folder ${path} holds no image: put JPEG, PNG, WebP, TIFF, AVIF or GIF files into it ` +
+      "(in sub-folders if you like), or give another folder.",
+  );
+}
+
 /** The message of anything thrown, on one line. */
 export function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);

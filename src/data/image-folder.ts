@@ -1,6 +1,6 @@
 /** @file A folder or archive of images, nested or flat, as a data set. */
 
-import { DataError } from "./data-error.js";
+import { noImage } from "./data-error.js";
 import { type Dataset, makeDataset } from "./dataset.js";
 import { compareNames, type FileTree } from "./file-tree.js";
 import { inspectFiles } from "./inspect-files.js";
@@ -26,12 +26,7 @@ export async function openImageFolder(tree: FileTree, skippedFile?: string): Pro
   const skips = new SkipLog(tree.path, skippedFile);
   const { files, unreachable } = tree.walk("", skips);
   skips.total = files.length + unreachable;
-  if (skips.total === 0) {
-    throw new DataError(
-      `The folder ${tree.path} holds no image: put JPEG, PNG, WebP, TIFF, AVIF or GIF files into it ` +
-        "(in sub-folders if you like), or give another folder.",
-    );
-  }
+  if (skips.total === 0) throw noImage(tree.path);
   const { usable, sizes } = await inspectFiles(tree, files, skips);
   skips.check();
   const names = usable.map((i) => files[i] as string);

@@ -66,8 +66,13 @@ export function splitParts(layout: Layout, split: string, where: string): readon
   );
 }
 
-/** Checks a class number. @throws DataError naming the place when it is none of 0 to `classes` - 1. */
-export function checkLabel(label: number, classes: number, where: string): number {
+/**
+ * The label, from 0, of a class number as a file has it.
+ * @param first The number that the file gives to the first class.
+ * @throws DataError naming the place when it is the number of no class.
+ */
+export function checkLabel(number: number, classes: number, where: string, first: 0 | 1 = 0): number {
+  const label = number - first;
   if (Number.isInteger(label) && label >= 0 && label < classes) return label;
-  throw new DataError(`${where} has label ${label}, expected 0 to ${classes - 1}.`);
+  throw new DataError(`${where} has label ${number}, expected ${first} to ${classes - 1 + first}.`);
 }

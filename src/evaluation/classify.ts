@@ -6,8 +6,9 @@ import type { Device } from "../runtime/index.js";
 import type { Encoder, FeatureKind, ResidentEncoder } from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
 import { FeatureExtractor } from "./features.js";
-import { accuracyOf, KNN_TEMPERATURE, knnPredict, knnPredictEach, type LabelledFeatures } from "./knn.js";
+import { KNN_TEMPERATURE, knnPredict, knnPredictEach, type LabelledFeatures } from "./knn.js";
 import {
+  accuraciesOf,
   checkLabels,
   classesOf,
   commonClasses,
@@ -23,10 +24,12 @@ import { centreCrop, cropsOf, disjointParts, evaluationBatches, subset } from ".
 /** An online probe's images stay in memory up to this many bytes; beyond, they are read again at every run. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
-/** Result of a k-NN classification. */
+/** Result of a k-NN classification. Accuracies are in [0, 1]. */
 export interface KnnAccuracy {
-  /** Top-1 accuracy in [0, 1]. */
+  /** Top-1. */
   accuracy: number;
+  /** Mean over the classes of each one's accuracy. */
+  perClass: number;
   k: number;
   classes: number;
 }
@@ -108,11 +111,9 @@ export async function evaluateKnn(options: KnnEvaluationOptions): Promise<KnnRec
     resize,
     temperature: KNN_TEMPERATURE,
     seconds: (performance.now() - started) / 1000,
-    accuracies: usable.map((neighbours, i) => ({
-      accuracy: accuracyOf(predicted[i] as Int32Array, queries.labels),
-      k: neighbours,
-      classes,
-    })),
+    accuracies: usable.map((neighbours, i) =>
+      knnAccuracy(predicted[i] as Int32Array, queries.labels, neighbours, classes),
+    ),
   };
 }
 
@@ -179,7 +180,14 @@ async function accuracy(
   classes: number,
 ): Promise<KnnAccuracy> {
   const predicted = await knnPredict(device, bank, queries.features, { k, classes });
-  return { accuracy: accuracyOf(predicted, queries.labels), k, classes };
+  return knnAccuracy(predicted, queries.labels, k, classes);
+}
+
+function knnAccuracy(predicted: Int32Array, labels: Int32Array, k: number, classes: number): KnnAccuracy {
+  // Of the classes behind the first one the vote says nothing: wrong is wrong.
+  const ranks = predicted.map((label, i) => (label === labels[i] ? 0 : 1));
+  const { top1, perClass } = accuraciesOf(ranks, labels, classes);
+  return { accuracy: top1, perClass, k, classes };
 }
 
 async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {

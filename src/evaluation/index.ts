@@ -21,14 +21,21 @@ export {
   type RgbPicture,
 } from "./health.js";
 export {
-  accuracyOf,
   KNN_TEMPERATURE,
   type KnnOptions,
   knnPredict,
   knnPredictEach,
   type LabelledFeatures,
 } from "./knn.js";
-export { type Accuracies, accuraciesOf, type DataRecord, holdOut, type Overlap } from "./labelled.js";
+export {
+  type Accuracies,
+  accuraciesOf,
+  commonClasses,
+  type DataRecord,
+  holdOut,
+  measuredBy,
+  type Overlap,
+} from "./labelled.js";
 export {
   evaluateLinear,
   type LinearOptions,

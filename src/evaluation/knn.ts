@@ -156,8 +156,3 @@ function chunks({ rows, columns, data }: Matrix, size: number) {
     return { first, rows: Math.min(size, rows - first), data: part };
   });
 }
-
-/** Share of predictions that are the true label. */
-export function accuracyOf(predicted: Int32Array, labels: Int32Array): number {
-  return predicted.reduce((right, label, i) => right + (label === labels[i] ? 1 : 0), 0) / predicted.length;
-}

@@ -1,7 +1,7 @@
 /** @file Training and test images with the same classes: what must hold of them, and what is measured on them. */
 
 import { createHash } from "node:crypto";
-import type { Dataset } from "../data/index.js";
+import type { Dataset, Metric } from "../data/index.js";
 import { randomStream } from "../random.js";
 import { EvaluationError } from "./evaluation-error.js";
 
@@ -145,6 +145,14 @@ export function accuraciesOf(ranks: Int32Array, labels: Int32Array, classes: num
   };
 }
 
+/** The one of the accuracies that a data set is measured by. */
+export function measuredBy(
+  metric: Metric,
+  { top1, perClass }: Pick<Accuracies, "top1" | "perClass">,
+): number {
+  return metric === "meanPerClass" ? perClass : top1;
+}
+
 /** Labelled images of a data set that could be read, in order. */
 export interface ReadImages {
   /** `[N]` */
@@ -161,10 +169,12 @@ export interface DataRecord {
   fingerprint: string;
   /** Images that were used: those that could not be decoded are left out. */
   images: number;
+  /** What accuracies on it mean, by its layout. */
+  metric: Metric;
 }
 
-export function dataRecord({ name, fingerprint }: Dataset, { labels }: ReadImages): DataRecord {
-  return { name, fingerprint, images: labels.length };
+export function dataRecord({ name, fingerprint, metric }: Dataset, { labels }: ReadImages): DataRecord {
+  return { name, fingerprint, images: labels.length, metric };
 }
 
 /** Test images that are training images too. */

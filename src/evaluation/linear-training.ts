@@ -1,10 +1,11 @@
 /** @file Trains a sweep of linear classifiers on features that were extracted before, and tests them. */
 
+import type { Metric } from "../data/index.js";
 import { cosineSchedule } from "../nn/index.js";
 import { randomStream } from "../random.js";
 import type { Device } from "../runtime/index.js";
 import { EvaluationError } from "./evaluation-error.js";
-import { type Accuracies, accuraciesOf } from "./labelled.js";
+import { type Accuracies, accuraciesOf, measuredBy } from "./labelled.js";
 import type { LinearData } from "./linear-features.js";
 import {
   type LinearClassifier,
@@ -125,12 +126,13 @@ export function standardizedData<Data extends LinearData>(
   ];
 }
 
-/** The setting with the highest top-1; of equal ones the one whose labels stand higher in the mean. */
-export function bestOf(scores: readonly Score[]): number {
+/** The setting with the highest accuracy; of equal ones the one whose labels stand higher in the mean. */
+export function bestOf(scores: readonly Score[], metric: Metric): number {
   let best = 0;
-  scores.forEach(({ top1, meanRank }, i) => {
+  scores.forEach((score, i) => {
     const leader = scores[best] as Score;
-    if (top1 > leader.top1 || (top1 === leader.top1 && meanRank < leader.meanRank)) best = i;
+    const lead = measuredBy(metric, score) - measuredBy(metric, leader);
+    if (lead > 0 || (lead === 0 && score.meanRank < leader.meanRank)) best = i;
   });
   return best;
 }

@@ -4,7 +4,7 @@
  * eval/linear.py).
  */
 
-import type { Dataset } from "../data/index.js";
+import type { Dataset, Metric } from "../data/index.js";
 import type { Device } from "../runtime/index.js";
 import type { Encoder } from "./encoder.js";
 import { EvaluationError } from "./evaluation-error.js";
@@ -95,7 +95,7 @@ export interface LinearRecord {
   /** Training images on which the setting was chosen, and whether the classifiers were trained again with them. */
   holdOut: { share: number; images: number; refit: boolean };
   seconds: { features: number; training: number };
-  /** The setting that was best on the held-out training images: the honest figure. Absent without any. */
+  /** The setting that was best on the held-out training images, by the test set's metric: the honest figure. Absent without any. */
   chosen?: LinearSettingResult;
   /** The same among the settings of each choice of features. */
   chosenByFeatures?: LinearSettingResult[];
@@ -213,8 +213,8 @@ export async function evaluateLinear(options: LinearOptions): Promise<LinearReco
     standardize,
     holdOut: { share, images: parts.heldOut.length, refit: again },
     seconds: { features: (extracted - started) / 1000, training: (performance.now() - extracted) / 1000 },
-    ...(validation ? choiceOf(results, validation) : {}),
-    bestOnTest: results[bestOf(scores)] as LinearSettingResult,
+    ...(validation ? choiceOf(results, validation, test.metric) : {}),
+    bestOnTest: results[bestOf(scores, test.metric)] as LinearSettingResult,
     settings: results,
   };
 }
@@ -244,11 +244,11 @@ function accuracies({ meanRank: _, ...shares }: Score): Accuracies {
 }
 
 /** The settings that are best on the held-out images: of all, and of each choice of features. */
-function choiceOf(results: readonly LinearSettingResult[], validation: readonly Score[]) {
-  const best = (places: readonly number[]) =>
-    results[
-      places[bestOf(places.map((place) => validation[place] as Score))] as number
-    ] as LinearSettingResult;
+function choiceOf(results: readonly LinearSettingResult[], validation: readonly Score[], metric: Metric) {
+  const best = (places: readonly number[]) => {
+    const scores = places.map((place) => validation[place] as Score);
+    return results[places[bestOf(scores, metric)] as number] as LinearSettingResult;
+  };
   const places = [...results.keys()];
   const names = [...new Set(results.map(({ features }) => features))];
   return {

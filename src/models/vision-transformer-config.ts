@@ -77,6 +77,21 @@ const defaults = {
 } as const satisfies Partial<VisionTransformerConfig>;
 
 /**
+ * The largest sizes: far above every model that was ever trained (ViT-22B has 48 blocks of 6,144 features). Beyond, a
+ * configuration is damaged or hostile, and what is made for each block or feature would take minutes and all memory.
+ */
+const LARGEST = {
+  imageSize: 16_384,
+  patchSize: 16_384,
+  channels: 1024,
+  embedDim: 65_536,
+  depth: 1024,
+  numHeads: 4096,
+  registers: 65_536,
+  mlpRatio: 64,
+} as const satisfies Partial<VisionTransformerConfig>;
+
+/**
  * Completes and checks an architecture.
  * @throws RangeError when a size is missing or sizes do not fit, saying which and what would.
  */
@@ -100,7 +115,14 @@ function check(config: VisionTransformerConfig): void {
       );
     }
   }
-  const { imageSize, patchSize, embedDim, numHeads, registers, dropPath, positions } = config;
+  for (const [key, most] of Object.entries(LARGEST)) {
+    const value = config[key as keyof typeof LARGEST];
+    if (value > most) {
+      throw new RangeError(`vision transformer: ${key} is ${value}, expected at most ${most}`);
+    }
+  }
+  const { imageSize, patchSize, embedDim, numHeads, mlpRatio, registers, dropPath, positions } = config;
+  if (!(mlpRatio > 0)) throw new RangeError(`vision transformer: mlpRatio must be above 0, got ${mlpRatio}`);
   if (imageSize % patchSize !== 0) {
     const near = Math.max(1, Math.round(imageSize / patchSize)) * patchSize;
     throw new RangeError(

@@ -1,11 +1,14 @@
 /** @file The accuracy tables of a comparison: our rows as their records give them, the paper's Tables 4 and 6 as printed. */
 
-import { type ComparedGroup, overSeeds } from "./comparison.js";
+import { type ComparedGroup, overSeeds, pretrainingKnn } from "./comparison.js";
 import {
+  type AccuracyMetric,
   type ClassificationRecord,
   type KnnClassificationRecord,
+  knnShare,
   type LinearProbeRecord,
   NEIGHBOURS,
+  type PretrainingKnnRecord,
   usualAccuracy,
 } from "./events.js";
 import {
@@ -66,15 +69,18 @@ function linearKey({ protocol, views, standardize }: LinearProbeRecord): string 
   return `protocol ${protocol}${crops}${standardize ? ", standardized" : ""}`;
 }
 
-/** Top-1 of the setting chosen on held-out images; of the best on the test images where none was chosen. */
-function linearFigure(from: Measured<LinearProbeRecord>): TableFigure {
+/** Of the setting chosen on held-out images; of the best on the test images where none was chosen. */
+function linearFigure(from: Measured<LinearProbeRecord>, metric: AccuracyMetric = "top1"): TableFigure {
   const notes = from.records.flatMap((record) => [
     ...(record.chosen ? [] : ["setting chosen on the test images"]),
     ...partNote(record),
   ]);
   return accuracyFigure(
     from,
-    from.records.map(({ chosen, bestOnTest }) => (chosen ?? bestOnTest).test.top1),
+    from.records.map(({ chosen, bestOnTest }) => {
+      const { top1, perClass } = (chosen ?? bestOnTest).test;
+      return metric === "meanPerClass" ? perClass : top1;
+    }),
     notes,
   );
 }
@@ -102,7 +108,7 @@ function partNote(record: ClassificationRecord): string[] {
 
 function classificationRow<R extends ClassificationRecord>(
   { group, key, on }: MeasuredRow<R>,
-  figure: (from: Measured<R>) => TableFigure,
+  figure: (from: Measured<R>, column: string) => TableFigure,
   columns?: readonly string[],
 ): TableRow {
   const shown = [...on].filter(([column]) => columns?.includes(column) ?? true);
@@ -114,7 +120,7 @@ function classificationRow<R extends ClassificationRecord>(
     published: false,
     group,
     key,
-    figures: Object.fromEntries(shown.map(([column, from]) => [column, figure(from)])),
+    figures: Object.fromEntries(shown.map(([column, from]) => [column, figure(from, column)])),
   };
 }
 
@@ -132,21 +138,42 @@ function publishedAccuracies(number: 4 | 6): TableRow[] {
   return PUBLISHED_ACCURACIES.filter(({ table }) => table === number).map(row);
 }
 
+/** What figures of a column mean: the mean over classes where any record says that its data set is measured so. */
+function metricOf(rows: readonly MeasuredRow<ClassificationRecord>[], column: string): AccuracyMetric {
+  const records = rows.flatMap(({ on }): readonly ClassificationRecord[] => on.get(column)?.records ?? []);
+  return records.some(({ test }) => test.metric === "meanPerClass") ? "meanPerClass" : "top1";
+}
+
+/** Says so in the titles of the columns whose figures of ours are means over classes. */
+function marked(
+  columns: readonly (readonly [string, string])[],
+  rows: readonly MeasuredRow<ClassificationRecord>[],
+): Map<string, string> {
+  return new Map(
+    columns.map(([column, title]) => [
+      column,
+      metricOf(rows, column) === "meanPerClass" ? `${title}, mean per class` : title,
+    ]),
+  );
+}
+
 /** The paper's Table 4: its data sets, then whatever else was tested on. */
 export function accuracies(rows: readonly MeasuredRow<LinearProbeRecord>[]): FigureTable {
+  const figure = (from: Measured<LinearProbeRecord>, column: string) =>
+    linearFigure(from, metricOf(rows, column));
   return {
     id: "table-4",
-    title: paperTitle(4, "linear probing, top-1 accuracy in %"),
+    title: paperTitle(4, "linear probing, accuracy in % (top-1 where nothing else is said)"),
     unit: "%",
-    columns: new Map([...benchmarkTitles(), ...otherData(rows)]),
-    rows: [...rows.map((row) => classificationRow(row, linearFigure)), ...publishedAccuracies(4)],
+    columns: marked([...benchmarkTitles(), ...otherData(rows)], rows),
+    rows: [...rows.map((row) => classificationRow(row, figure)), ...publishedAccuracies(4)],
   };
 }
 
 /** The paper's Table 6. */
 export function fewAccuracies(rows: readonly MeasuredRow<LinearProbeRecord>[]): FigureTable {
   const columns: readonly Benchmark[] = ["cifar-100", "inaturalist-2018", "imagenet-1k"];
-  const own = rows.map((row) => classificationRow(row, linearFigure, columns));
+  const own = rows.map((row) => classificationRow(row, (from) => linearFigure(from), columns));
   return {
     id: "table-6",
     title: paperTitle(6, "linear probing beside methods with few augmentations, top-1 accuracy in %"),
@@ -179,43 +206,54 @@ function otherData(rows: readonly MeasuredRow<ClassificationRecord>[]): [string,
 /** k-NN, of which the paper has no table. */
 export function neighbours(rows: readonly MeasuredRow<KnnClassificationRecord>[]): FigureTable {
   const used = new Set(rows.flatMap(({ on }) => [...on.keys()]));
-  const figure = (from: Measured<KnnClassificationRecord>) => {
+  const figure = (from: Measured<KnnClassificationRecord>, column: string) => {
     const chosen = from.records.map(usualAccuracy);
+    const metric = metricOf(rows, column);
+    const isOld = metric === "meanPerClass" && chosen.some(({ perClass }) => perClass === undefined);
     const others = chosen.filter(({ k }) => k !== NEIGHBOURS).map(({ k }) => `k = ${k}`);
     return accuracyFigure(
       from,
-      chosen.map(({ accuracy }) => accuracy),
-      [...others, ...from.records.flatMap(partNote)],
+      chosen.map((each) => knnShare(each, metric)),
+      [...others, ...(isOld ? ["top-1"] : []), ...from.records.flatMap(partNote)],
     );
   };
   return {
     id: "knn",
-    title: `k-NN, k = ${NEIGHBOURS}, top-1 accuracy in %: nothing published`,
+    title: `k-NN, k = ${NEIGHBOURS}, accuracy in % (top-1 where nothing else is said): nothing published`,
     unit: "%",
-    columns: new Map([...benchmarkTitles().filter(([name]) => used.has(name)), ...otherData(rows)]),
+    columns: marked([...benchmarkTitles().filter(([name]) => used.has(name)), ...otherData(rows)], rows),
     rows: rows.map((row) => classificationRow(row, figure)),
   };
 }
 
-/** The k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */
-export function onlineKnn(groups: readonly ComparedGroup[]): FigureTable {
-  const rows = groups.flatMap((group): TableRow[] => {
-    const { label, knn, runs } = group;
-    if (!knn) return [];
-    const { mean, std, count } = knn;
-    const figure = {
-      value: 100 * mean,
-      std: 100 * std,
-      text: formatMeanStd(100 * mean, 100 * std, count, 2),
-    };
-    const detail = runs.length > 1 ? `${count} seeds` : "1 run";
-    return [{ label, detail, published: false, group, key: "online", figures: { online: figure } }];
-  });
+const ONLINE = "online";
+
+/** Our rows of the k-NN probe at the end of pretraining, on images held out from those trained on: runs alone have it. */
+export function onlineRows(
+  groups: readonly ComparedGroup[],
+  nextId: NextId,
+): MeasuredRow<PretrainingKnnRecord>[] {
+  return measuredRows(groups, pretrainingKnn, () => ({ row: ONLINE, column: ONLINE }), nextId);
+}
+
+export function onlineKnn(rows: readonly MeasuredRow<PretrainingKnnRecord>[]): FigureTable {
   return {
     id: "online-knn",
     title: "k-NN at the end of pretraining (the last in metrics.jsonl), top-1 accuracy in %",
     unit: "%",
-    columns: new Map([["online", "End of pretraining"]]),
-    rows,
+    columns: new Map([[ONLINE, "End of pretraining"]]),
+    rows: rows.map(({ group, key, on }): TableRow => {
+      const from = on.get(ONLINE) as Measured<PretrainingKnnRecord>;
+      const { length } = from.records;
+      const shares = from.records.map(({ knn }) => knn.accuracy);
+      return {
+        label: group.label,
+        detail: length > 1 ? `${length} seeds` : "1 run",
+        published: false,
+        group,
+        key,
+        figures: { [ONLINE]: accuracyFigure(from, shares, []) },
+      };
+    }),
   };
 }

@@ -56,20 +56,36 @@ export interface DifferenceChartOptions {
   readonly domain: readonly [number, number];
 }
 
+/** Longest line of a task's name beside its bar: longer ones stand whole in the table. */
+const TASK_LENGTH = 20;
+
+/** "Flowers," above "mean per class": beside a bar there is little room. */
+function taskLines(task: string): string[] {
+  const lines = task.split(/(?<=,) /);
+  return lines.map((line) => (line.length > TASK_LENGTH ? `${line.slice(0, TASK_LENGTH - 1)}…` : line));
+}
+
 /** One bar a task; bars of published figures are hollow. */
 export function differenceChart(
   rows: readonly Difference[],
   { title, label, color, published, domain }: DifferenceChartOptions,
 ): Html {
-  const longest = Math.max(...rows.map(({ task }) => task.length));
+  const longest = Math.max(...rows.flatMap(({ task }) => taskLines(task).map(({ length }) => length)));
+  const marginLeft = Math.max(92, 14 + 7.5 * longest);
+  const ticks = marginLeft > 110 ? 3 : 5;
   return drawChart(title, {
     height: 46 + 34 * rows.length,
-    marginLeft: Math.max(92, 14 + 7.5 * longest),
+    marginLeft,
     marginTop: 4,
-    x: { label: `${label} →`, labelAnchor: "right", labelArrow: "none", domain: [...domain], ticks: 5 },
-    y: { label: null, domain: rows.map(({ task }) => task), tickSize: 0 },
+    x: { label: `${label} →`, labelAnchor: "right", labelArrow: "none", domain: [...domain], ticks },
+    y: {
+      label: null,
+      domain: rows.map(({ task }) => task),
+      tickFormat: (task: string) => taskLines(task).join("\n"),
+      tickSize: 0,
+    },
     marks: [
-      Plot.gridX({ ...GRID, ticks: 5 }),
+      Plot.gridX({ ...GRID, ticks }),
       Plot.barX(rows, {
         x: "value",
         y: "task",

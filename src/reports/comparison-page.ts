@@ -28,7 +28,10 @@ import { scaleStatements } from "./statements.js";
 import { protocolTitle, SCORE_TITLES, terminalTable } from "./tables.js";
 
 export interface ComparisonPageOptions {
-  /** The group that differences are taken to, as `findGroup` finds it; the first group when omitted. */
+  /**
+   * The group that all differences are taken to, as `findGroup` finds it. When omitted, each `Ours(X, …)` is compared with
+   * its own X, or everything with the first group where no such pair is given.
+   */
   readonly baseline?: string;
 }
 
@@ -55,21 +58,45 @@ export function findGroup(
   );
 }
 
+/** What a group is compared with. */
+interface Baseline {
+  readonly name: string;
+  is(group: ComparedGroup): boolean;
+}
+
+type BaselineOf = (group: ComparedGroup) => Baseline | undefined;
+
+/** @throws RangeError as `findGroup` does. */
+function baselines(comparison: Comparison, wanted: string | undefined): BaselineOf {
+  const base = findGroup(comparison, wanted);
+  const toOne: BaselineOf = (group) =>
+    base && group !== base ? { name: base.label, is: (other) => other === base } : undefined;
+  if (wanted !== undefined) return toOne;
+  const toOwn: BaselineOf = ({ method }) => {
+    const name = /^Ours\(([^,)]+)/.exec(method)?.[1];
+    if (name === undefined) return undefined;
+    // An imported encoder is called by its file too: "iBOT (checkpoint.pth)".
+    const is = (other: ComparedGroup) => other.method === name || other.method.startsWith(`${name} (`);
+    return comparison.groups.some(is) ? { name, is } : undefined;
+  };
+  return comparison.groups.some((group) => toOwn(group) !== undefined) ? toOwn : toOne;
+}
+
 /** The comparison as HTML text. */
 export function renderComparison(comparison: Comparison, { baseline }: ComparisonPageOptions = {}): string {
   const { groups, protocols } = comparison;
-  const base = findGroup(comparison, baseline);
+  const baselineOf = baselines(comparison, baseline);
   const { tables, measured } = paperTables(comparison);
   const colors = assignColors(groups.map(({ label }) => label));
   const draw = (ids: (id: string) => boolean) =>
-    tables.filter(({ id }) => ids(id)).map((table) => tableWithDifferences(table, base, colors));
+    tables.filter(({ id }) => ids(id)).map((table) => tableWithDifferences(table, baselineOf, colors));
   const runs = groups.flatMap((group) => group.runs);
   const encoders = runs.filter(({ isEncoder }) => isEncoder);
   const counted = [counts(runs.length - encoders.length, "run"), counts(encoders.length, "encoder")].filter(
     (text) => text !== "",
   );
   const settings = protocols.flatMap((protocol) => {
-    const drawn = curves(groups, protocol, base);
+    const drawn = curves(groups, protocol, baselineOf);
     return drawn.length === 0 ? [] : [html`<h3>${protocolTitle(protocol)}</h3>${drawn}`];
   });
   const title = groups.map(({ label }) => label).join(" · ");
@@ -93,7 +120,7 @@ angle away even to a random encoder: read the paper's protocol beside the leak-f
       ),
       section(
         "Linear probing",
-        html`<p>Top-1 accuracy of a linear classifier on frozen features. Ours is of the setting that was best on held-out training images,
+        html`<p>Accuracy of a linear classifier on frozen features: top-1, or the mean over classes in columns of ours that say so. Ours is of the setting that was best on held-out training images,
 which no test image has a say in; the record has the one that is best on the test images beside it. How the published settings were chosen is not said.</p>`,
         html`${draw((id) => id === "table-4" || id === "table-6")}`,
       ),
@@ -147,7 +174,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
 
 function tableWithDifferences(
   table: FigureTable,
-  base: ComparedGroup | undefined,
+  baselineOf: BaselineOf,
   colors: ReadonlyMap<string, string>,
 ): Html {
   const command = COMMANDS[table.id];
@@ -156,7 +183,7 @@ function tableWithDifferences(
     isEmpty && command !== undefined
       ? html`<p>Nothing of ours belongs into this table yet: <code>${command}</code> measures it${table.unit === "%" ? " on the data sets of its columns" : ""}.</p>`
       : ""
-  }${differences(table, base, colors)}`;
+  }${differences(table, baselineOf, colors)}`;
 }
 
 function htmlTable({ id, title, columns, rows }: FigureTable): Html {
@@ -180,39 +207,47 @@ function figureHtml(figure: TableFigure | undefined): Html | string {
   return figure.note === undefined ? html`${shown}` : html`${shown}<small>${figure.note}</small>`;
 }
 
-/** Our rows less the baseline's that was measured in the same way, and published rows less those that they build upon. */
+/**
+ * Our rows less those of their baseline that were measured in the same way, and published rows less those that they build
+ * upon, one part for each baseline.
+ */
 function differences(
   table: FigureTable,
-  base: ComparedGroup | undefined,
+  baselineOf: BaselineOf,
   colors: ReadonlyMap<string, string>,
-): Html | string {
+): Html[] {
   // Table 3's rows of ours are those of Table 2, and Table 6's those of Table 4.
   const isRepeated = table.id === "table-3" || table.id === "table-6";
-  const pairs = table.rows.flatMap((row): { row: TableRow; other: TableRow }[] => {
+  const pairOf = (row: TableRow): { name: string; other: TableRow | undefined } | undefined => {
     if (row.published) {
-      const other = table.rows.find((each) => each.published && each.label === row.base);
-      return other ? [{ row, other }] : [];
+      const other = table.rows.find(({ published, label }) => published && label === row.base);
+      return { name: row.base ?? "", other };
     }
-    if (isRepeated || !base || row.group === base || row.group?.method === "random") return [];
-    const other = table.rows.find(({ group, key }) => group === base && key === row.key);
-    return other ? [{ row, other }] : [];
+    const baseline = row.group && baselineOf(row.group);
+    if (isRepeated || !baseline || row.group?.method === "random") return undefined;
+    const isOther = ({ group, key }: TableRow) => group && baseline.is(group) && key === row.key;
+    return { name: baseline.name, other: table.rows.find(isOther) };
+  };
+  const bars = table.rows.flatMap((row) => {
+    const { name = "", other } = pairOf(row) ?? {};
+    const rows = other ? differencesBetween(table, row, other) : [];
+    return other && rows.length > 0 ? [{ name, row, other, rows }] : [];
   });
-  const bars = pairs
-    .map(({ row, other }) => ({ row, other, rows: differencesBetween(table, row, other) }))
-    .filter(({ rows }) => rows.length > 0);
-  if (bars.length === 0) return "";
   const domain = differenceDomain(bars.flatMap(({ rows }) => rows));
-  const charts = bars.map(({ row, other, rows }) =>
-    differenceChart(rows, {
-      title: row.published ? `Published: ${row.label}` : titleOf(row, table),
-      label: `${table.unit === "%" ? "points" : "R²"} less ${other.label}`,
-      color: colors.get(row.label) ?? INK,
-      published: row.published,
-      domain,
-    }),
-  );
-  const heading = base && bars.some(({ row }) => !row.published) ? ` to ${base.label}` : ", published";
-  return html`<h3>Difference${heading}</h3><div class="charts">${charts}</div>`;
+  return [...new Set(bars.map(({ name }) => name))].map((wanted) => {
+    const own = bars.filter(({ name }) => name === wanted);
+    const charts = own.map(({ row, other, rows }) =>
+      differenceChart(rows, {
+        title: row.published ? `Published: ${row.label}` : titleOf(row, table),
+        label: `${table.unit === "%" ? "points" : "R²"} less ${other.label}`,
+        color: colors.get(row.label) ?? INK,
+        published: row.published,
+        domain,
+      }),
+    );
+    const source = own.every(({ row }) => row.published) ? ", published" : "";
+    return html`<h3>Difference to ${wanted}${source}</h3><div class="charts">${charts}</div>`;
+  });
 }
 
 /** Where a group has several rows, how this one was measured. */
@@ -257,13 +292,14 @@ const isClassified = (groups: readonly ComparedGroup[]): boolean =>
 const HEAD = [...SCORES.map((score) => SCORE_TITLES[score]), "k-NN %"];
 
 /** For each method with a numeric setting, every score over it. */
-function curves(groups: readonly ComparedGroup[], protocol: string, base: ComparedGroup | undefined): Html[] {
+function curves(groups: readonly ComparedGroup[], protocol: string, baselineOf: BaselineOf): Html[] {
   const runs = groups.filter((group) => !group.runs.some(({ isEncoder }) => isEncoder));
   const methods = [...new Set(runs.map(({ method }) => method))];
   return methods.flatMap((method) => {
     const own = runs.filter((group) => group.method === method);
     const key = numericSetting(own);
     if (key === undefined) return [];
+    const base = groups.find((group) => own[0] && baselineOf(own[0])?.is(group));
     const references = base && base.method !== method ? [base] : [];
     const charts = SCORES.map((score) => settingChart(own, key, score, protocol, references)).filter(
       (chart) => chart !== null,

@@ -7,7 +7,8 @@ import {
   type ClassificationRecord,
   type EvaluationRecord,
   isRandomEncoder,
-  type KnnResult,
+  knnShare,
+  type PretrainingKnnRecord,
   SCORES,
   type Score,
   usualAccuracy,
@@ -203,13 +204,31 @@ function scoresOf(
   return Object.fromEntries(entries) as Record<Score, Summary>;
 }
 
+/** A run's last k-NN probe of pretraining; none where it made no such probe. */
+export function pretrainingKnn({ folder, info, metrics }: RunData): PretrainingKnnRecord[] {
+  const row = metrics.findLast(({ knn }) => knn);
+  if (!row?.knn) return [];
+  const { step, epoch, seconds, time, knn } = row;
+  return [
+    {
+      kind: "pretraining-knn",
+      name: folder,
+      encoder: info.method ?? info.name,
+      ...(info.seed === undefined ? {} : { seed: info.seed }),
+      ...(info.data === undefined ? {} : { data: info.data }),
+      ...(info.model === undefined ? {} : { architecture: info.model.name }),
+      ...(info.command === undefined ? {} : { command: info.command }),
+      writtenAt: time,
+      step,
+      epoch,
+      seconds,
+      knn,
+    },
+  ];
+}
+
 function knnOf(runs: readonly RunData[]): Summary | undefined {
-  const last = runs.flatMap(({ metrics }) =>
-    metrics
-      .flatMap(({ knn }): KnnResult[] => (knn ? [knn] : []))
-      .slice(-1)
-      .map(({ accuracy }) => accuracy),
-  );
+  const last = runs.flatMap(pretrainingKnn).map(({ knn }) => knn.accuracy);
   return last.length === 0 ? undefined : overSeeds(last);
 }
 
@@ -218,7 +237,7 @@ function classifiedOf(runs: readonly RunData[]): Summary | undefined {
     classifications
       .flatMap((record) => (record.kind === "knn" && !isRandomEncoder(record.encoder) ? [record] : []))
       .slice(-1)
-      .map((record) => usualAccuracy(record).accuracy),
+      .map((record) => knnShare(usualAccuracy(record), record.test.metric)),
   );
   return last.length === 0 || last.length < runs.length ? undefined : overSeeds(last);
 }

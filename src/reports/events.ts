@@ -16,6 +16,8 @@ export interface HealthRow {
 export interface KnnResult {
   /** Share of test images classified right, in [0, 1]. */
   accuracy: number;
+  /** Mean over the classes of each one's share; old records lack it. */
+  perClass?: number;
   k: number;
   classes: number;
 }
@@ -127,12 +129,22 @@ export interface EvaluationRecord extends RecordOrigin {
   probe?: Readonly<Record<string, unknown>>;
 }
 
+/** The share of all images, or the mean of the classes' shares. */
+export type AccuracyMetric = "top1" | "meanPerClass";
+
+/** In words. */
+export function metricTitle(metric: AccuracyMetric = "top1"): string {
+  return metric === "top1" ? "top-1 accuracy" : "mean per-class accuracy";
+}
+
 /** A data set that an encoder was evaluated on. */
 export interface EvaluatedData {
   name: string;
   fingerprint: string;
   /** Images that were used. */
   images: number;
+  /** What accuracies published on it mean; old records lack it. */
+  metric?: AccuracyMetric;
 }
 
 /** What the records of linear probes and of k-NN classifications share. */
@@ -200,8 +212,27 @@ export function usualAccuracy({ accuracies: all }: KnnClassificationRecord): Knn
   return found[0] ?? { accuracy: Number.NaN, k: NEIGHBOURS, classes: 0 };
 }
 
+/** That accuracy by a data set's metric; top-1 where an old record has no other. */
+export function knnShare({ accuracy, perClass = accuracy }: KnnResult, metric?: AccuracyMetric): number {
+  return metric === "meanPerClass" ? perClass : accuracy;
+}
+
 /** One linear probe or k-NN classification of one encoder: one line of `classifications.jsonl`. */
 export type ClassificationRecord = LinearProbeRecord | KnnClassificationRecord;
+
+/** The k-NN probe at the end of a run's pretraining: the last one in `metrics.jsonl`, and what `run.json` says beside it. */
+export interface PretrainingKnnRecord extends RecordOrigin {
+  kind: "pretraining-knn";
+  name: string;
+  encoder: string;
+  seed?: number;
+  data?: string;
+  step: number;
+  epoch: number;
+  /** Of pretraining until then. */
+  seconds: number;
+  knn: KnnResult;
+}
 
 /** What ran, where: `run.json`. Everything but the name may be missing; the report shows what is there. */
 export interface RunInfo {

@@ -6,12 +6,13 @@ import type {
   EvaluationRecord,
   KnnClassificationRecord,
   LinearProbeRecord,
+  PretrainingKnnRecord,
 } from "./events.js";
 import { isRandomEncoder } from "./events.js";
 import { BENCHMARKS, type Benchmark } from "./published.js";
 import type { RunData } from "./read-run.js";
 
-export type AnyRecord = EvaluationRecord | ClassificationRecord;
+export type AnyRecord = EvaluationRecord | ClassificationRecord | PretrainingKnnRecord;
 
 /** What one figure, or one row of figures, was computed from. */
 export interface Measured<R extends AnyRecord = AnyRecord> {

@@ -1,6 +1,14 @@
 /** @file All tables of a comparison, and the records behind their figures. */
 
-import { accuracies, fewAccuracies, knnRows, linearRows, neighbours, onlineKnn } from "./accuracy-figures.js";
+import {
+  accuracies,
+  fewAccuracies,
+  knnRows,
+  linearRows,
+  neighbours,
+  onlineKnn,
+  onlineRows,
+} from "./accuracy-figures.js";
 import type { Comparison } from "./comparison.js";
 import type { FigureTable } from "./figure-table.js";
 import type { Measured, MeasuredRow } from "./measured.js";
@@ -22,7 +30,7 @@ export function paperTables({ groups, random, protocols }: Comparison): PaperTab
   const others = protocols
     .filter((protocol) => protocol !== PAPER_PROTOCOL)
     .map((protocol) => ({ protocol, rows: r2Rows(all, protocol, nextId) }));
-  const [linear, knn] = [linearRows(all, nextId), knnRows(all, nextId)];
+  const [linear, knn, online] = [linearRows(all, nextId), knnRows(all, nextId), onlineRows(groups, nextId)];
   const tables = [
     fourTasks(published),
     twoTasks(published),
@@ -30,13 +38,14 @@ export function paperTables({ groups, random, protocols }: Comparison): PaperTab
     accuracies(linear),
     fewAccuracies(linear),
     neighbours(knn),
-    onlineKnn(groups),
+    onlineKnn(online),
   ];
   const rows: readonly MeasuredRow[] = [
     ...published,
     ...others.flatMap((each) => each.rows),
     ...linear,
     ...knn,
+    ...online,
   ];
   return {
     tables: tables.filter((table) => table.rows.length > 0),

@@ -185,7 +185,7 @@ export const BENCHMARKS = {
 } as const;
 export type Benchmark = keyof typeof BENCHMARKS;
 
-/** Top-1 accuracy in percent of a linear probe on frozen features. */
+/** Accuracy in percent of a linear probe on frozen features. */
 export interface PublishedAccuracies extends PrintedRow {
   table: 4 | 6;
   /** What it was pretrained on. */

@@ -25,7 +25,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 caption { text-align: left; font-weight: 600; font-size: 15px; padding: 0 0 6px; }
 th, td { padding: 6px 10px; border-bottom: 1px solid #d8dce2; text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; white-space: normal; min-width: 13em; }
-thead th { border-bottom: 2px solid #1c1f24; vertical-align: bottom; }
+thead th { border-bottom: 2px solid #1c1f24; vertical-align: bottom; white-space: normal; }
 tbody th { font-weight: 600; }
 th small { display: block; font-weight: 400; color: #4a515c; }
 tr.published th, tr.published td { background: #f4f5f7; color: #4a515c; font-style: italic; font-weight: 400; }

@@ -55,6 +55,10 @@ it("says what is there, warns of shared images, fails on damage, and knows its o
     1,
     expect.stringContaining('has no split "val": it has train, test'),
   ]);
+  mkdirSync(at("nothing/inside"), { recursive: true });
+  const empty = await inbetween("data", "check", at("nothing"));
+  expect([empty.code, empty.stdout]).toEqual([1, ""]);
+  expect(empty.stderr).toContain(`The folder ${at("nothing")} holds no image: put JPEG, `);
 });
 
 it("embed reads the split that is named", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomStream } from "#src/random.js";
+import { makeOfficial } from "../data/official.js";
 import { inbetween, inbetweenJson, temporaryFolder, tinyRecipe } from "./helpers.js";
 
 const folder = temporaryFolder();
@@ -40,7 +41,7 @@ describe("evaluate linear", () => {
   it("reads the colour from the features of an encoder, and says how", async () => {
     const args = ["evaluate", "linear", "--encoder", at("encoder"), "--no-baseline", ...data, "--views", "2"];
     const result = await inbetweenJson(...args);
-    expect(result).toMatchObject({ protocol: "paper", top1: 1, perClass: 1 });
+    expect(result).toMatchObject({ protocol: "paper", metric: "top1", top1: 1, perClass: 1 });
     const [record, ...others] = result.records as { settings: unknown[] }[];
     expect(others).toEqual([]);
     expect(record).toMatchObject({
@@ -83,7 +84,7 @@ describe("evaluate linear", () => {
       "warning: 1 of 2 test images are training images too, such as red/renamed.png (red/3.png in training)",
     );
     expect(stdout).toContain(
-      "Linear probe, protocol ibot: 60 training images (centre crops), 2 test images, 3 classes",
+      "Linear probe, protocol ibot: 60 training images (centre crops), 2 test images, 3 classes, measured by top-1 accuracy",
     );
     expect(stdout).toMatch(/random +│ +mean │/);
     expect(stdout).toMatch(/random +│ cls\+mean │/);
@@ -102,6 +103,41 @@ describe("evaluate linear", () => {
       "has no classes; put the images of each class into a folder of their own",
     );
     expect(outcome.stdout).toBe("");
+  });
+});
+
+it("a data set that is measured by the mean over its classes is reported so", async () => {
+  const { folder: aircraft } = await makeOfficial("fgvc-aircraft");
+  const run = (what: string, ...args: readonly string[]) =>
+    inbetween("evaluate", what, "--encoder", at("encoder"), "--no-baseline", "--train", aircraft, ...args);
+  const knn = await run("knn", "--k", "1");
+  expect(knn.stdout).toContain("k-NN, mean per-class accuracy: 8 training images, 6 test images, 4 classes");
+  const linear = await run("linear", "--epochs", "1", "--hold-out", "0");
+  expect(linear.stdout).toContain("6 test images, 4 classes, measured by mean per-class accuracy");
+  expect(linear.stdout).toContain('"Best on test" is the mean per-class accuracy of');
+});
+
+describe("one folder without splits", () => {
+  const run = (what: string, ...args: readonly string[]) =>
+    inbetween("evaluate", what, "--encoder", at("encoder"), "--no-baseline", "--train", ...args);
+
+  it.each([["linear", "--epochs", "1"], ["knn"]] as const)(
+    "is both for %s when it is named twice, with a warning of all its images",
+    async (what, ...args) => {
+      const { code, stderr } = await run(what, at("test"), "--test", at("test"), ...args);
+      expect(stderr).toContain("warning: 15 of 15 test images are training images too");
+      expect(code).toBe(0);
+    },
+  );
+
+  it.each(["linear", "knn"])("is not enough for %s, and its classes are looked at first", async (what) => {
+    const refused = async (data: string) => {
+      const { code, stdout, stderr } = await run(what, data);
+      expect([code, stdout]).toEqual([1, ""]);
+      return stderr;
+    };
+    expect(await refused(at("test"))).toContain("has no split to test on; name the test images with --test");
+    expect(await refused(at("test", "red"))).toMatch(/has no classes; put the images of each class into/);
   });
 });
 

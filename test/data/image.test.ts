@@ -3,6 +3,7 @@
 import { crc32, deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { fittedPath } from "#src/data/contact-sheet.js";
 import { plainJpegSize } from "#src/data/image-header.js";
 import { contactSheet, decodeImage, encodePng } from "#src/data/index.js";
 import { picture } from "./helpers.js";
@@ -241,6 +242,18 @@ describe("encodePng and contactSheet", () => {
     ] as const) {
       expect(Math.abs(at(x) - value), `${x}`).toBeLessThanOrEqual(3);
     }
+  });
+  it.each([
+    ["dress/1.jpg", "dress/1.jpg"],
+    ["dress/0b7e4c1a-9d5f-4a55-8a5e-2f6d1c9b3f2a.jpg", "dress/…c9b3f2a.jpg"],
+    ["/data/clothes/dress/1a.jpg", "…thes/dress/1a.jpg"],
+    ["/data/clothes/outer-garment/0b7e4c1a9d5f3f2a.jpg", "outer-g…/…3f2a.jpg"],
+    ["clothes/outer-garments-for-rain/1.jpg", "outer-garme…/1.jpg"],
+    ["0b7e4c1a-9d5f-4a55-8a5e-2f6d1c9b3f2a.jpg", "…-2f6d1c9b3f2a.jpg"],
+  ])("cuts the caption %s where it leaves the class folder and the end of the name", (path, caption) => {
+    const shown = fittedPath(path, 18);
+    expect(shown).toBe(caption);
+    expect(shown.length).toBeLessThanOrEqual(18);
   });
   it("refuses to make a sheet of nothing", async () => {
     await expect(contactSheet([])).rejects.toThrow("no image given");

@@ -2,10 +2,11 @@
 
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { inflateSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { type Dataset, openDataset } from "#src/data/index.js";
 import { picture, put, putPictures, temporaryFolder } from "./helpers.js";
-import { cifarFixtures, fixtures, makeCifarPython, makeOfficial } from "./official.js";
+import { base64, cifarFixtures, fixtures, makeCifarPython, makeOfficial } from "./official.js";
 
 const all = <T>(dataset: Dataset, what: (i: number) => T) =>
   Array.from({ length: dataset.length }, (_, i) => what(i));
@@ -166,7 +167,7 @@ describe("bad data sets", () => {
       "oxford-iiit-pet",
       "annotations/trainval.txt",
       "Bengal_1 0 1 1\n",
-      /Bengal_1 has label -1, expected 0 to/,
+      /trainval\.txt: Bengal_1 has label 0, expected 1 to 1000/,
     ],
     [
       "oxford-iiit-pet",
@@ -218,6 +219,18 @@ describe("bad data sets", () => {
     await expect(openDataset(folder)).rejects.toThrow(message);
   });
 
+  it("Flowers: a label out of range is named in the file's own counting, from 1", async () => {
+    const { folder, fixture } = await makeOfficial("flowers-102");
+    const bytes = base64(fixture.files["imagelabels.mat"] ?? "");
+    // The array as it is before it is compressed; the first image's label lies at byte 64.
+    const array = inflateSync(bytes.subarray(136));
+    array[64] = 0;
+    writeFileSync(join(folder, "imagelabels.mat"), Buffer.concat([bytes.subarray(0, 128), array]));
+    await expect(openDataset(folder)).rejects.toThrow(
+      /imagelabels\.mat: image 1 has label 0, expected 1 to 102/,
+    );
+  });
+
   it("ImageNet: flat validation images need the kit, and ids that are in it", async () => {
     const { folder } = await makeOfficial("imagenet-1k");
     const truth = join(folder, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt");
@@ -229,6 +242,10 @@ describe("bad data sets", () => {
     writeFileSync(truth, "4\n1\n2\n3\n1\n2\n1\n");
     await expect(openDataset(folder, { split: "val" })).rejects.toThrow(
       /names 1 of 7 files that are not there/,
+    );
+    writeFileSync(truth, "4\n1\n2\n3\n");
+    await expect(openDataset(folder, { split: "val" })).rejects.toThrow(
+      /ground_truth\.txt has 4 lines, one for each image, and .*val 6 images: labels are missing; download the/,
     );
     rmSync(truth);
     await expect(openDataset(folder, { split: "val" })).rejects.toThrow(

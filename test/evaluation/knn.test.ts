@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDataset } from "#src/data/index.js";
 import {
-  accuracyOf,
   createOnlineKnn,
   disjointParts,
   evaluateKnn,
@@ -68,8 +67,16 @@ test("a k that the bank does not have, and features that are not finite, are nam
   );
 });
 
-test("accuracy is the share of right predictions", () => {
-  expect(accuracyOf(Int32Array.of(1, 2, 3, 4), Int32Array.of(1, 0, 3, 0))).toBe(0.5);
+test("accuracy is the share of right predictions, and per class the mean of the classes' shares", async () => {
+  const train = await openDataset("synthetic:150", { synthetic: { size: 16 } });
+  const ofFirst = Array.from({ length: train.length }, (_, i) => i).filter((i) => train.label(i) === 0);
+  // Four images of the first class, one of which is said to be of the second: each finds itself.
+  const found = subset(train, ofFirst.slice(0, 4));
+  const test = { ...found, label: (i: number) => (i === 3 ? 1 : 0), metric: "meanPerClass" } as const;
+  const encoder = randomEncoder(tinyConfig, 0);
+  const record = await evaluateKnn({ device, encoder, train, test, k: [1] });
+  expect(record.accuracies).toMatchObject([{ accuracy: 0.75, perClass: 0.5 }]);
+  expect([record.train.metric, record.test.metric]).toEqual(["top1", "meanPerClass"]);
 });
 
 test("images that are in both sets are their own nearest neighbours", async () => {
@@ -83,7 +90,7 @@ test("images that are in both sets are their own nearest neighbours", async () =
     k: [1, 10, 200],
   });
   expect(accuracies.map(({ k }) => k)).toEqual([1, 10]);
-  expect(accuracies[0]).toEqual({ accuracy: 1, k: 1, classes: train.classes?.length });
+  expect(accuracies[0]).toEqual({ accuracy: 1, perClass: 1, k: 1, classes: train.classes?.length });
   expect(overlap.count).toBe(3);
 });
 

@@ -176,8 +176,9 @@ describe("accuracies", () => {
   });
 
   test("of equal accuracies the one whose labels stand higher is chosen", () => {
-    const score = (top1: number, meanRank: number) => ({ top1, meanRank, perClass: 0 });
-    expect(bestOf([score(0.5, 2), score(0.6, 3), score(0.6, 1), score(0.1, 0)])).toBe(2);
+    const score = (top1: number, meanRank: number, perClass = 0) => ({ top1, meanRank, perClass });
+    const scores = [score(0.5, 2, 0.9), score(0.6, 3, 0.4), score(0.6, 1, 0.2), score(0.1, 0, 0.9)];
+    expect([bestOf(scores, "top1"), bestOf(scores, "meanPerClass")]).toEqual([2, 3]);
   });
 });
 
@@ -323,6 +324,19 @@ describe("an encoder", () => {
     expect(record.bestOnTest.test.top1).toBe(Math.max(...record.settings.map(({ test: { top1 } }) => top1)));
     expect(record.chosenByFeatures?.map(({ features }) => features)).toEqual(["cls", "mean", "cls:2+mean"]);
     expect(record.chosenByFeatures).toContain(record.chosen);
+  });
+
+  test("is probed by the test set's metric", async () => {
+    const images = await open(150, 5);
+    const test = { ...part(images, 100, 150), metric: "meanPerClass" } as const;
+    const options = { device, encoder, train: part(images, 0, 100), test, epochs: 2 } as const;
+    const record = await evaluateLinear({ ...options, features: [parseFeatureChoice("cls")] });
+    expect(record.test.metric).toBe("meanPerClass");
+    const most = (shares: readonly (number | undefined)[]) => Math.max(...shares.map(Number));
+    expect(record.chosen?.validation?.perClass).toBe(
+      most(record.settings.map(({ validation }) => validation?.perClass)),
+    );
+    expect(record.bestOnTest.test.perClass).toBe(most(record.settings.map((each) => each.test.perClass)));
   });
 
   test("and data that do not fit together are refused by name", async () => {

@@ -314,6 +314,23 @@ describe("bad input", () => {
     expect(make({ depth: 0 })).toThrow("depth must be a whole number above 0, got 0");
     expect(make({ embedDim: 6, numHeads: 6, positions: "rowFirst" })).toThrow("a multiple of 4, got 6");
     expect(make({ dropPath: 1 })).toThrow("dropPath must be in [0, 1), got 1");
+    expect(make({ mlpRatio: 0 })).toThrow("mlpRatio must be above 0, got 0");
+  });
+
+  test.each(["depth", "embedDim", "numHeads", "patchSize", "imageSize", "channels", "registers", "mlpRatio"])(
+    "of an architecture whose %s no machine could hold",
+    (key) => {
+      expect(make({ [key]: 1e9 })).toThrow(
+        new RegExp(`^vision transformer: ${key} is 1000000000, expected at most \\d+$`),
+      );
+    },
+  );
+
+  test("is not what a model far larger than any is taken for", () => {
+    expect(make({ preset: "giant", patchSize: 14 })).not.toThrow();
+    expect(
+      make({ depth: 1000, embedDim: 32_768, numHeads: 256, imageSize: 8192, mlpRatio: 8 }),
+    ).not.toThrow();
   });
 
   test("of the forward pass", () => {

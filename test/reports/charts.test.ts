@@ -2,6 +2,7 @@
 
 import { parseHTML } from "linkedom";
 import { describe, expect, it } from "vitest";
+import { differenceChart } from "#src/reports/comparison-charts.js";
 import { smooth, thin } from "#src/reports/curves.js";
 import { assignColors, curveChart, r2Bars, scatterChart } from "#src/reports/index.js";
 import { evaluation } from "./samples.js";
@@ -163,4 +164,26 @@ describe("scatterChart", () => {
       "Scatter of rotation/angle: expected as many predictions as true values, got 0 and 1.",
     );
   });
+});
+
+it("breaks and cuts the names of tasks beside bars of differences, which keep their room", () => {
+  const names = ["CIFAR10", "Flowers, mean per class", "a-long-name-of-clothing-photographs"];
+  const rows = names.map((task) => ({ task, value: 1, low: 1, high: 1, text: "+1.00" }));
+  const options = {
+    title: "x",
+    label: "points",
+    color: "#000000",
+    published: false,
+    domain: [0, 2],
+  } as const;
+  const document = parse(differenceChart(rows, options));
+  const ticks = [...document.querySelectorAll('g[aria-label="y-axis tick label"] text')];
+  expect(
+    ticks.map((tick) =>
+      (tick.children.length > 0 ? [...tick.children] : [tick]).map((line) => line.textContent),
+    ),
+  ).toEqual([["CIFAR10"], ["Flowers,", "mean per class"], ["a-long-name-of-clot…"]]);
+  const bar = document.querySelector('g[aria-label="bar"] rect');
+  // Half of the axis, of 360 pixels less names and margins.
+  expect(Number(bar?.getAttribute("width"))).toBeGreaterThan(80);
 });

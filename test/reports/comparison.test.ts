@@ -106,6 +106,18 @@ describe("the page", () => {
     expect(online[0]?.querySelector("td")?.textContent).toBe("35.00 ±\u00a07.07");
   });
 
+  it("leads from the k-NN at the end of pretraining to the last row of each run's metrics", () => {
+    const links = [...document.querySelectorAll("#online-knn tr.measured td a")];
+    expect(links).toHaveLength(3);
+    const record = document.querySelector(links[0]?.getAttribute("href") ?? "");
+    expect(record?.querySelector("h3")?.textContent).toBe(
+      "VICReg: k-NN at the end of pretraining, 2 records",
+    );
+    const facts = [...(record?.querySelectorAll("dl") ?? [])].map(({ textContent }) => textContent);
+    expect(facts).toHaveLength(2);
+    expect(facts[1]).toMatch(/Seed0.*Step2 \(0\.2 epochs\).*Top-1k = 20: 40\.00 %.*Time1 s of pretraining/);
+  });
+
   it("draws differences to the baseline and scores over the numeric setting", () => {
     const captions = [...document.querySelectorAll("figcaption")].map(({ textContent }) => textContent);
     expect(captions.filter((caption) => !caption?.startsWith("Published"))).toEqual([

@@ -169,6 +169,42 @@ describe("our rows", () => {
     ]);
   });
 
+  it("are means over classes where the test set is measured so, and their columns say it", () => {
+    const flowers = { metric: "meanPerClass" } as const;
+    const knn = knnClassification("VICReg", { 20: 0.9 });
+    const document = page(
+      measured("VICReg", {
+        classifications: [
+          linearProbe("VICReg", "flowers-102/test", 0.5, flowers),
+          linearProbe("VICReg", "cifar-100/test", 0.5, { metric: "top1" }),
+          {
+            ...knn,
+            test: { ...knn.test, ...flowers },
+            accuracies: knn.accuracies.map((each) => ({ ...each, perClass: 0.7 })),
+          },
+        ],
+      }),
+      // Records of before there was a metric: the linear probe's has both figures, k-NN's has one.
+      measured("DINO", {
+        folder: "b",
+        classifications: [
+          linearProbe("DINO", "flowers-102/test", 0.6),
+          knnClassification("DINO", { 20: 0.8 }),
+        ],
+      }),
+    );
+    const heads = (id: string) =>
+      [...document.querySelectorAll(`[id="${id}"] thead th`)].map(({ textContent }) => textContent);
+    expect(heads("table-4").filter((title) => title?.includes("class"))).toEqual(["Flowers, mean per class"]);
+    const [vicreg, dino] = rowsOf(document, "table-4", "measured");
+    expect([vicreg?.[3], vicreg?.[7], dino?.[7]]).toEqual(["50.00", "25.00", "30.00"]);
+    expect(heads("knn").at(-1)).toBe("photos, mean per class");
+    expect(rowsOf(document, "knn", "measured").map((row) => row.at(-1))).toEqual(["70.00", "80.00top-1"]);
+    const facts = document.querySelector(".records")?.textContent;
+    expect(facts).toContain("Measured bymean per-class accuracy");
+    expect(facts).toContain("Mean over classesk = 20: 70.00 %");
+  });
+
   it("of k-NN show 20 neighbours, or say how many", () => {
     const document = page(
       measured("VICReg", { classifications: [knnClassification("VICReg", { 10: 0.3, 20: 0.4 })] }),
@@ -192,6 +228,72 @@ describe("our rows", () => {
       .map(({ textContent }) => textContent ?? "")
       .filter((caption) => caption.includes("features on"));
     expect(own).toEqual([`${OURS}, mean features on cifar`]);
+  });
+
+  describe("of several families", () => {
+    const of = (label: string, offset: number) =>
+      measured(label, {
+        folder: label,
+        isEncoder: true,
+        config: null,
+        evaluations: [evaluation(label, offset)],
+        classifications: [linearProbe(label, "cifar-100/test", 0.5 + offset)],
+      });
+    const comparison = compareRuns([
+      of("VICReg", 0),
+      of("iBOT (ibot.pth)", 0.1),
+      of("Ours(VICReg, all, se2)", 0.2),
+      of("Ours(iBOT, all, se2)", 0.4),
+      of("Ours(iBOT, all, rot)", 0.05),
+      of("DINO", 0),
+    ]);
+    /** Headings of a table's differences, and below each its charts: caption, last figure, axis. */
+    const differencesOf = (document: Document, id: string) => {
+      const found: string[][] = [];
+      let element = document.querySelector(`[id="${id}"]`)?.nextElementSibling;
+      for (; element?.textContent?.startsWith("Difference to "); element = element.nextElementSibling) {
+        found.push([element.textContent]);
+        element = element.nextElementSibling as Element;
+        for (const chart of element.querySelectorAll("figure")) {
+          const text = chart.textContent ?? "";
+          const [axis] = /(?:R²|points) less .*? →/.exec(text) ?? [];
+          const figure = text.match(/[+−]\d+\.\d+/g)?.at(-1);
+          found.at(-1)?.push(`${chart.querySelector("figcaption")?.textContent}: ${figure} ${axis}`);
+        }
+      }
+      return found;
+    };
+
+    it("are each compared with their own base, as in the paper's Figures 3 and 4", () => {
+      const document = parseHTML(renderComparison(comparison)).document;
+      expect(differencesOf(document, "table-2")).toEqual([
+        ["Difference to VICReg", "Ours(VICReg, all, se2): +0.200 R² less VICReg →"],
+        [
+          "Difference to iBOT",
+          "Ours(iBOT, all, se2): +0.300 R² less iBOT (ibot.pth) →",
+          "Ours(iBOT, all, rot): −0.050 R² less iBOT (ibot.pth) →",
+        ],
+      ]);
+      expect(differencesOf(document, "table-4")).toEqual([
+        ["Difference to VICReg", "Ours(VICReg, all, se2): +20.00 points less VICReg →"],
+        [
+          "Difference to iBOT",
+          "Ours(iBOT, all, se2): +30.00 points less iBOT (ibot.pth) →",
+          "Ours(iBOT, all, rot): −5.00 points less iBOT (ibot.pth) →",
+          expect.stringContaining("Published: Ours(iBOT, all, se2): +"),
+        ],
+        ["Difference to DINOv2, published", expect.stringContaining("Published: Ours(DINOv2, all, se2): +")],
+      ]);
+    });
+
+    it("are all compared with the baseline that is named", () => {
+      const document = parseHTML(renderComparison(comparison, { baseline: "VICReg" })).document;
+      const [[heading, ...charts] = [], ...others] = differencesOf(document, "table-2");
+      expect([heading, charts.length, others]).toEqual(["Difference to VICReg", 5, []]);
+      expect(charts.every((chart) => chart.endsWith("R² less VICReg →") || chart.startsWith("DINO"))).toBe(
+        true,
+      );
+    });
   });
 
   it("of random encoders are one for each architecture, however many folders hold them", () => {

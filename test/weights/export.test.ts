@@ -232,6 +232,13 @@ describe("loading refuses", () => {
     expect(await message((config) => (config.num_attention_heads = 4))).toMatch(
       /"num_attention_heads" is 4, and 3 by "inbetween\.architecture"/,
     );
+    // Before anything is made for each block.
+    expect(
+      await message((config) => {
+        config.num_hidden_layers = 1e9;
+        config.inbetween.architecture.depth = 1e9;
+      }),
+    ).toMatch(/config\.json: vision transformer: depth is 1000000000, expected at most 1024/);
     expect(await message((config) => (config.inbetween.format = 2))).toMatch(/"inbetween\.format"/);
     expect(await message((config) => delete config.inbetween.architecture.depth)).toMatch(
       /"inbetween\.architecture\.depth"/,

@@ -60,7 +60,7 @@ function list(tree: FileTree, split: string): FileListing {
         `${where} has labels of ${labelOf.length} images, but setid.mat names image ${image}: labels are missing.`,
       );
     }
-    return checkLabel(label - 1, CLASSES, `${where}: image ${image} (counted from 0)`);
+    return checkLabel(label, CLASSES, `${where}: image ${image}`, 1);
   });
   return {
     kind: "files",

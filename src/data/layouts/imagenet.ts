@@ -83,7 +83,10 @@ function list(tree: FileTree, folder: string, trainFolder: string, skips: SkipLo
   return { kind: "files", classes, files, labels, unreachable };
 }
 
-/** Image N of the flat folder has the ILSVRC id in line N of the ground truth. */
+/**
+ * Image N of the flat folder has the ILSVRC id in line N of the ground truth.
+ * @throws DataError when the kit is missing, or its list is another one than the folder's.
+ */
 function flatValidation(
   tree: FileTree,
   folder: string,
@@ -100,11 +103,8 @@ function flatValidation(
   }
   const files: string[] = [];
   const labels: number[] = [];
-  const ending =
-    tree
-      .list(folder)
-      .files.find((name) => FLAT.test(name))
-      ?.slice(-5) ?? ".JPEG";
+  const images = tree.list(folder).files.filter((name) => FLAT.test(name));
+  const ending = images[0]?.slice(-5) ?? ".JPEG";
   for (const [i, line] of readTreeLines(tree, place).entries()) {
     const wnid = kit.wnidOf.get(Number(line));
     if (wnid === undefined) {
@@ -115,6 +115,12 @@ function flatValidation(
     const file = `${folder}/ILSVRC2012_val_${String(i + 1).padStart(8, "0")}${ending}`;
     files.push(file);
     labels.push(known(wnid, file));
+  }
+  if (files.length < images.length) {
+    throw new DataError(
+      `${join(tree.path, place)} has ${files.length} lines, one for each image, and ${join(tree.path, folder)} ` +
+        `${images.length} images: labels are missing; download the development kit again.`,
+    );
   }
   return { files, labels, listedIn: place };
 }

@@ -41,7 +41,10 @@ function readLines(tree: FileTree, split: string): Line[] {
           `${join(tree.path, listOf(split))}: "${line}", expected "IMAGE CLASS SPECIES BREED" with the class from 1.`,
         );
       }
-      return { image, label: Number(label) - 1 };
+      return {
+        image,
+        label: checkLabel(Number(label), 1000, `${join(tree.path, listOf(split))}: ${image}`, 1),
+      };
     });
 }
 
@@ -60,7 +63,6 @@ function list(tree: FileTree, split: string): FileListing {
   // Both lists together: a class may be absent from one.
   for (const other of SPLITS.filter((name) => name === split || tree.extent(listOf(name)))) {
     for (const { image, label } of readLines(tree, other)) {
-      checkLabel(label, 1000, `${join(tree.path, listOf(other))}: ${image}`);
       classes[label] ??= breed(image);
     }
   }
