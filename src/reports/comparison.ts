@@ -187,12 +187,30 @@ function differing(
   return Object.fromEntries(Object.entries(own).filter(([key]) => !isSame(key)));
 }
 
-/** Each run's last record of the protocol. */
+/**
+ * Each run's last record of the features that most of the runs have records of, the first measured of those: figures of
+ * different features have no mean.
+ */
+function lastOfOneFeature<Record extends { readonly features: string }>(
+  records: readonly (readonly Record[])[],
+): Record[] {
+  const runsOf = new Map<string, number>();
+  for (const ofRun of records) {
+    for (const feature of new Set(ofRun.map(({ features }) => features)))
+      runsOf.set(feature, (runsOf.get(feature) ?? 0) + 1);
+  }
+  const most = Math.max(...runsOf.values());
+  const chosen = [...runsOf].find(([, runs]) => runs === most)?.[0];
+  return records.flatMap((ofRun) => ofRun.filter(({ features }) => features === chosen).slice(-1));
+}
+
 function scoresOf(
   records: readonly (readonly EvaluationRecord[])[],
   protocol: EvaluationRecord["protocol"],
 ): Record<Score, Summary> {
-  const last = records.flatMap((ofRun) => ofRun.filter((record) => record.protocol === protocol).slice(-1));
+  const last = lastOfOneFeature(
+    records.map((ofRun) => ofRun.filter((record) => record.protocol === protocol)),
+  );
   const entries = SCORES.map((score): [Score, Summary] => {
     const [only] = last;
     if (only && last.length === 1) {
@@ -233,12 +251,13 @@ function knnOf(runs: readonly RunData[]): Summary | undefined {
 }
 
 function classifiedOf(runs: readonly RunData[]): Summary | undefined {
-  const last = runs.flatMap(({ classifications }) =>
-    classifications
-      .flatMap((record) => (record.kind === "knn" && !isRandomEncoder(record.encoder) ? [record] : []))
-      .slice(-1)
-      .map((record) => knnShare(usualAccuracy(record), record.test.metric)),
-  );
+  const last = lastOfOneFeature(
+    runs.map(({ classifications }) =>
+      classifications.flatMap((record) =>
+        record.kind === "knn" && !isRandomEncoder(record.encoder) ? [record] : [],
+      ),
+    ),
+  ).map((record) => knnShare(usualAccuracy(record), record.test.metric));
   return last.length === 0 || last.length < runs.length ? undefined : overSeeds(last);
 }
 

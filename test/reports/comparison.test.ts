@@ -89,6 +89,21 @@ describe("runs that differ by the seed alone", () => {
   });
 });
 
+describe("runs that were measured on several features", () => {
+  it("are compared on the ones that most of them have", () => {
+    const [first, second, ...others] = runs as [RunData, RunData, ...RunData[]];
+    const patches = { ...evaluation("VICReg", 0.9), features: "patches" };
+    const more = { ...first, evaluations: [...first.evaluations, patches] };
+    const scores = (all: readonly RunData[]) => compareRuns(all).groups[0]?.scores;
+    expect(scores([more, second, ...others])).toEqual(comparison.groups[0]?.scores);
+    expect(scores([{ ...first, evaluations: [patches, ...first.evaluations] }, second])).toEqual(
+      scores([first, second]),
+    );
+    const both = { ...second, evaluations: [patches] };
+    expect(scores([more, both])?.["paper-zero-fill"]?.mean.mean).toBeCloseTo(patches.r2.mean.mean, 12);
+  });
+});
+
 describe("the page", () => {
   const document = parseHTML(renderComparison(comparison)).document;
   const text = document.body.textContent ?? "";
