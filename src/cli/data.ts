@@ -21,7 +21,7 @@ export function addData(program: Command): void {
     .command("check")
     .description(
       "Say what a folder or tar archive was recognised as, and decode every image: classes and counts of each split, " +
-        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt, or there is none.",
+        "sizes, missing and corrupt files, and images that are in two splits. Exits with 1 when files are missing or corrupt, or a split has none.",
     )
     .argument("<dir>", "folder, tar archive, or shards as name-{000..012}.tar");
   addJsonOption(addSplitOption(command, "check this split alone")).addHelpText(

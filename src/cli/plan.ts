@@ -26,11 +26,11 @@ interface PlanFlags {
 const MEMORY_RATIO = [1.3, 1.8] as const;
 
 /**
- * How much faster a step is than the probes of `doctor`, over the ten steps of docs/performance.md: their products are
- * larger than the probe's, and their element-wise nodes are fused or find their values in the cache.
+ * Speeds within a step over those of the probes, fitted to ten steps (docs/performance.md; each within a tenth): its products
+ * are larger than the probe's, its other nodes slower than plain additions, and some of their traffic is the products' own.
  */
-const PRODUCT_GAIN = 1;
-const MOVING_GAIN = 1;
+const PRODUCT_GAIN = 1.6;
+const MOVING_GAIN = 0.42;
 
 /** Dense bfloat16 products of an A100 by its data sheet, operations a second. */
 const A100_PEAK = 312e12;

@@ -25,7 +25,7 @@ export interface OpenedSource {
 }
 
 /**
- * Opens a sample; bytes within an archive are read once for header and pixels.
+ * Opens a sample; the bytes of a small file or of one within an archive are read once, for header and pixels.
  * @param known The header, where it was read before.
  * @throws Error when the sample is unreadable.
  */

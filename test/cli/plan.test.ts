@@ -81,6 +81,12 @@ test("plan prints one JSON object: lengths in steps, times in seconds", async ()
     readonly flops: number;
     readonly paper: readonly { readonly seconds: number }[];
   };
+  // Products take the share that is said of them.
+  const products = (here.secondsPerStep as number) * (here.productShare as number);
+  const moving = (here.secondsPerStep as number) - products;
+  const { movedBytes } = plan as unknown as { readonly movedBytes: number };
+  expect(flops / products / 1e9 / (here.gflops as number)).toBeCloseTo(1.6, 6);
+  expect(movedBytes / moving / 1e9 / (here.gigabytesPerSecond as number)).toBeCloseTo(0.42, 6);
   expect(here.seconds).toBeCloseTo(20 * (here.secondsPerStep as number), 6);
   expect(paper[0]?.seconds).toBeCloseTo((20 * flops) / (16 * 312e12 * 0.35), 9);
 });

@@ -159,7 +159,7 @@ const LAYERS = 8;
 /** Products like those of a ViT in a row, inside one graph; only their sum comes out. */
 const products = chain("matrix products", [512, WIDTH], (x, w) => matmul(x, w));
 
-/** Additions over a batch's activations in a row: 16 MB, more than a cache holds. */
+/** Additions over a batch's activations in a row, 16 MB each time. */
 const additions = chain("additions", [8192, WIDTH], (x, w) => add(x, slice(w, 0, 0, 1)));
 
 /** The same operation several times, `x = next(x, w)` with `w` of `[WIDTH, WIDTH]`. */
