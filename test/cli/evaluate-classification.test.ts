@@ -58,7 +58,7 @@ describe("evaluate linear", () => {
       views: 2,
       holdOut: { share: 0.1, images: 6, refit: true },
     });
-    expect(record?.settings.length).toBe(18);
+    expect(record?.settings.length).toBe(21);
   });
 
   it("prints a row for each choice of features, and warns of test images that are training images", async () => {

@@ -318,7 +318,8 @@ describe("an encoder", () => {
       resize: 16,
     });
     expect(record.augmentation).toContain("one of 2 cached crops");
-    expect(record.settings.length).toBe(18);
+    // Three choices of features, seven learning rates.
+    expect(record.settings.length).toBe(21);
     const validated = record.settings.map(({ validation }) => validation?.top1 as number);
     expect(record.chosen?.validation?.top1).toBe(Math.max(...validated));
     expect(record.bestOnTest.test.top1).toBe(Math.max(...record.settings.map(({ test: { top1 } }) => top1)));

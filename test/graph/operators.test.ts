@@ -41,7 +41,7 @@ const others = [
     "writeOnnxFiles",
     "joinedFile",
   ],
-  ...["countFlops", "peakActivationBytes"],
+  ...["countFlops", "countMovedBytes", "peakActivationBytes"],
   ...["input", "inputName", "constant", "scalar"],
   ...["requireFloat", "requireRank", "requireSameDType"],
   // Types and shapes.
