@@ -67,9 +67,8 @@ Examples:
   inbetween plan paper/ijepa --set batchSize=1024 --accumulate 8 --json
 
 Operations are those of matrix products and convolutions, from the traced graph. Time here is what they take at this
-machine's measured speed, and what moving all other values through memory takes; time on GPUs assumes a share of their
-peak. Memory is
-state and the values alive at once; a process takes more, as the runtime needs some of its own.`,
+machine's measured speed, and what reading and writing all other values takes; time on GPUs assumes a share of their peak.
+Memory is state and the values alive at once; a process takes more, as the runtime needs some of its own.`,
   );
   command.action(async (recipe: string, flags: PlanFlags) => {
     const { steps, epochs, accumulate, set = [] } = flags;

@@ -44,7 +44,7 @@ const START_OF_SCAN = 0xda;
 const OF_NO_INTEREST = new Set([0xc4, 0xdb, 0xdd, 0xe0, 0xfe]);
 
 /**
- * Size of an 8-bit JPEG, grey or of three components, that has neither EXIF data nor a profile nor anything else that may
+ * Size in pixels of an 8-bit JPEG, grey or of three components, that has neither EXIF data nor a profile nor anything else that may
  * say how to show it. Undefined for everything else, also for damaged files: the decoder knows.
  */
 export function plainJpegSize(bytes: Uint8Array): { width: number; height: number } | undefined {

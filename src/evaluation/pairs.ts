@@ -65,7 +65,7 @@ function thetaStream(seed: number, task: TransformationTask, sample: number) {
 /** `patches`: all patch tokens side by side, so that the probe also sees where something is. */
 export type PairFeature = FeatureKind | "patches";
 
-/** Numbers of one image's features: the features of all pairs are held at once. */
+/** Numbers of an image's patch features side by side, at most: those of all pairs are held at once. */
 const MOST_FEATURES = 8192;
 
 export interface PairOptions {
@@ -90,7 +90,7 @@ export interface PairOptions {
 export interface Pairs {
   /** Samples, in the order of the rows; without those that could not be decoded. */
   readonly samples: Int32Array;
-  /** Features of I and g(I), `[N, 2 D]`. */
+  /** Features of I and g(I), `[N, 2 D]`; of T patches side by side `[N, 2 T D]`. */
   features(task: TransformationTask, protocol: TransformationProtocol): Matrix;
   /** The parameters, each mapped from its range to [-1, 1], `[N, components]`. */
   readonly targets: Readonly<Record<TransformationTask, Matrix>>;
@@ -130,7 +130,7 @@ export async function extractPairs(options: PairOptions): Promise<Record<string,
   // Rows of the extracted matrix that are one image's features.
   const tokens = kind === "patches" ? (size / patchSize) ** 2 : 1;
   const width = tokens * embedDim;
-  if (width > MOST_FEATURES) {
+  if (kind === "patches" && width > MOST_FEATURES) {
     throw new EvaluationError(
       `the patches of an image are ${tokens} x ${embedDim} features, more than the ${MOST_FEATURES} that are probed; use "mean"`,
     );

@@ -204,6 +204,7 @@ function lastOfOneFeature<Record extends { readonly features: string }>(
   return records.flatMap((ofRun) => ofRun.filter(({ features }) => features === chosen).slice(-1));
 }
 
+/** R² of a group's runs under a protocol. @param records Of each run. */
 function scoresOf(
   records: readonly (readonly EvaluationRecord[])[],
   protocol: EvaluationRecord["protocol"],
